@@ -1,0 +1,188 @@
+"""Sources of randomness as values, so that sample i is the same whatever the batch.
+
+A random function takes `generator: torch.Generator | Noise | None`, turns it into a source with
+`as_source`, and asks `source.draw(like, index, law)`: `index` is the number of the draw within the
+algorithm (the step, the row of a plan), `like` gives shape (B, *shape), dtype and device.
+
+- `Noise(seed, first)`: counter-based. Samples are numbered from `first`; those of one block share a
+  Philox stream keyed by (seed, scope, block, index). Any split of a batch gives the same bits, on any
+  device, because the bits are made on the CPU. `noise.child(k)` opens a scope for an inner loop.
+- a `torch.Generator`: draws follow each other and `index` is ignored, as users of PyTorch expect.
+- None: a fresh `Noise` seeded by the operating system. The global random state is never touched.
+
+Oracle: a batch drawn whole equals the same batch drawn in parts (tests/test_noise.py).
+Source: Salmon, Moraes, Dror & Shaw (2011), Parallel random numbers: as easy as 1, 2, 3 (Philox).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from girsanov.errors import InputError, require
+from girsanov.typing import Shape
+
+
+class Primitive(Protocol):
+    """One draw in progress: the two streams that every law is a function of."""
+
+    def normal(self) -> Tensor: ...
+    def uniform(self) -> Tensor: ...
+
+
+Law = Callable[[Primitive], Tensor]
+
+
+def normal(draw: Primitive) -> Tensor:
+    """The standard normal law."""
+    return draw.normal()
+
+
+def uniform(draw: Primitive) -> Tensor:
+    """The uniform law on [0, 1)."""
+    return draw.uniform()
+
+
+def rademacher(draw: Primitive) -> Tensor:
+    """-1 or 1 with equal chance; the probe of least variance for a trace."""
+    return torch.where(draw.uniform() < 0.5, -1.0, 1.0)
+
+
+class Source(Protocol):
+    """What an algorithm draws from."""
+
+    def draw(
+        self, like: Tensor, index: int, law: Law = normal, span: tuple[float, float] | None = None
+    ) -> Tensor: ...
+    def child(self, scope: int) -> Source: ...
+    def shifted(self, by: int) -> Source: ...
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Keyed randomness: the draw of sample i depends on (seed, scope, i, index) and on nothing else.
+
+    Args:
+        seed: any integer.
+        first: the number of the first sample of the batch; give 64 to continue after 64 samples.
+        scope: opened by `child`; leave empty.
+    """
+
+    seed: int
+    first: int = 0
+    scope: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        require(self.first >= 0, f"first is {self.first}; samples are numbered from 0")
+
+    def draw(
+        self, like: Tensor, index: int, law: Law = normal, span: tuple[float, float] | None = None
+    ) -> Tensor:
+        """Draw for samples first, first + 1, …: one value for each element of `like` (B, *shape).
+
+        `span` is the interval of the noise clock that the draw covers; independent draws ignore it.
+        """
+        event = tuple(like.shape[1:])
+        size = block_size(like[:1].numel() if like.shape[0] else 1)
+        stop = self.first + like.shape[0]
+        blocks = range(self.first // size, -(-stop // size))
+        dtype = torch.float64 if like.dtype == torch.float64 else torch.float32
+        parts = [law(_Block(self._stream(b, index), (size, *event), dtype)) for b in blocks]
+        if not parts:
+            return torch.empty_like(like)
+        values = parts[0] if len(parts) == 1 else torch.cat(parts)
+        offset = self.first - blocks.start * size
+        return values[offset : offset + like.shape[0]].to(like.device, like.dtype)
+
+    def child(self, scope: int) -> Noise:
+        """An independent source for an inner loop."""
+        return replace(self, scope=(*self.scope, scope))
+
+    def shifted(self, by: int) -> Noise:
+        """The same source, seen from `by` samples further on."""
+        return replace(self, first=self.first + by)
+
+    def _stream(self, block: int, index: int) -> np.random.Generator:
+        label = repr((self.seed, self.scope, block, index)).encode()
+        digest = hashlib.blake2b(label, digest_size=16).digest()
+        return np.random.Generator(np.random.Philox(key=int.from_bytes(digest, "little")))
+
+
+@dataclass(frozen=True)
+class Sequential:
+    """A `torch.Generator` as a source: every draw is the generator's next one."""
+
+    generator: Generator
+
+    def draw(
+        self, like: Tensor, index: int, law: Law = normal, span: tuple[float, float] | None = None
+    ) -> Tensor:
+        return law(_Next(self.generator, like)).to(like.device)
+
+    def child(self, scope: int) -> Sequential:
+        return self
+
+    def shifted(self, by: int) -> Sequential:
+        return self
+
+
+Randomness = Generator | Noise | Sequential | None
+"""What a public random function accepts."""
+
+
+def as_source(generator: Randomness) -> Noise | Sequential:
+    """Turn what the user gave into a source; None becomes fresh noise from the operating system."""
+    if isinstance(generator, Noise | Sequential):
+        return generator
+    if isinstance(generator, Generator):
+        return Sequential(generator)
+    if generator is None:
+        return Noise(secrets.randbits(63))
+    raise InputError(
+        f"generator is {type(generator).__name__}; give a torch.Generator, a girsanov.Noise, or None. "
+        "For an integer seed, give Noise(seed)."
+    )
+
+
+def block_size(numel: int) -> int:
+    """Samples per stream: large enough to draw fast, small enough to waste little at a batch's edge."""
+    return max(1, min(64, 2**14 // max(numel, 1)))
+
+
+@dataclass(frozen=True)
+class _Block:
+    stream: np.random.Generator
+    shape: Shape
+    dtype: torch.dtype
+
+    def normal(self) -> Tensor:
+        return torch.from_numpy(self.stream.standard_normal(self.shape, self._numpy))
+
+    def uniform(self) -> Tensor:
+        return torch.from_numpy(self.stream.random(self.shape, self._numpy))
+
+    @property
+    def _numpy(self) -> type[np.float32] | type[np.float64]:
+        return np.float64 if self.dtype == torch.float64 else np.float32
+
+
+@dataclass(frozen=True)
+class _Next:
+    generator: Generator
+    like: Tensor
+
+    def normal(self) -> Tensor:
+        return torch.randn(self.like.shape, **self._options())
+
+    def uniform(self) -> Tensor:
+        return torch.rand(self.like.shape, **self._options())
+
+    def _options(self) -> dict:
+        return {"generator": self.generator, "dtype": self.like.dtype, "device": self.generator.device}
