@@ -205,7 +205,7 @@ def test_a_folder_with_a_pickle_only_is_refused_with_the_reason(tmp_path, name):
         (lambda p: p / "empty", "holds no model.safetensors"),
         (lambda p: p / "run", "a run that has not ended"),
         (lambda p: str(p) + "\0", "no folder name"),
-        (lambda p: "../../etc", "there is no folder"),
+        (lambda p: "../../no/such/place", "there is no folder"),
         (lambda p: "~/secret", "there is no folder"),
         (lambda p: "C:\\models", "there is no folder"),
         (lambda p: "owner/../name", "there is no folder"),
