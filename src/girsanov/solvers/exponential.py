@@ -127,12 +127,8 @@ def step(
         nodes = [now.t for now in past]
         weights = _velocity_weights(process, s, t, nodes, variable)
         return x + total(weights, [now.velocity for now in past])
-    if form == "noise":
-        require(
-            process.alpha(s) > 0,
-            f"noise form needs α > 0, and α = 0 at t = {s}. Use form='data'.",
-            Unsuitable,
-        )
+    if process.alpha(s) == 0:
+        form = "data"  # ρ = ∞; the first-order steps of both forms are one and the same
     usable = _usable(process, past, variable)
     weights = _weights(process, s, t, [now.t for now in usable], form, variable, strength)
     answers = [now.data if form == "data" else now.noise for now in usable]
