@@ -82,7 +82,14 @@ def test_the_codec_refuses_other_parameters(mode, size):
 
 @pytest.mark.parametrize(
     "config",
-    [{}, {"mode": "L"}, {"mode": 1, "size": [2, 2]}, {"mode": "L", "size": [2]}, {"mode": "L", "size": "22"}],
+    [
+        {},
+        {"mode": "L"},
+        {"mode": 1, "size": [2, 2]},
+        {"mode": "L", "size": [2]},
+        {"mode": "L", "size": [2, 2, 2]},
+        {"mode": "L", "size": "22"},
+    ],
 )
 def test_refuses_a_changed_config(config):
     with pytest.raises((SavedFileError, InputError)):

@@ -91,8 +91,8 @@ class ImageCodec:
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> ImageCodec:
         """The inverse of `to_config`. Raises SavedFileError or InputError."""
-        height, width = (*fields(config, "size", int), 0, 0)[:2]
-        return cls(field(config, "mode", str), (height, width))
+        size = fields(config, "size", int)  # its length is checked by the constructor
+        return cls(field(config, "mode", str), size)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
