@@ -1,0 +1,116 @@
+"""What a process can do: capabilities that solvers and objectives ask for by name.
+
+A process is a law of paths on diffusion time, from t = 0 (data) to t = 1 (reference). No process has
+to do everything. A function states the capability it needs with `need`, and an illegal pair is refused
+before any work.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
+
+from torch import Tensor
+
+from girsanov.errors import Unsuitable, require
+from girsanov.noise import Randomness
+from girsanov.typing import Scalar, Time
+
+
+class Conversion(NamedTuple):
+    """A word written on what is known: state · x_t + Σ words[i] · stored[i] + anchor · x_1."""
+
+    state: Scalar
+    words: tuple[Scalar, ...]
+    anchor: Scalar
+
+
+class Affine(NamedTuple):
+    """A Gaussian transition: x_t = state · x_s + anchor · x_1 + std · ξ with ξ standard normal."""
+
+    state: Scalar
+    anchor: Scalar
+    std: Scalar
+
+
+@runtime_checkable
+class Simulable(Protocol):
+    """Paths can be drawn."""
+
+    def simulate(
+        self, x0: Tensor, times: Tensor, *, end: Tensor | None = None, generator: Randomness = None
+    ) -> Tensor: ...
+
+
+@runtime_checkable
+class Perturbable(Protocol):
+    """The law of x_t given the clean sample is closed, and so is the law at t = 1."""
+
+    t_min: float
+
+    def perturb(
+        self, x0: Tensor, t: Time, *, end: Tensor | None = None, generator: Randomness = None
+    ) -> tuple[Tensor, Tensor]: ...
+    def reference(
+        self, like: Tensor, *, anchor: Tensor | None = None, generator: Randomness = None
+    ) -> Tensor: ...
+
+
+@runtime_checkable
+class Convertible(Protocol):
+    """One stored prediction gives the others, linearly. What deterministic plans need."""
+
+    t_min: float
+
+    @property
+    def end(self) -> str: ...
+    def coefficients(self, want: str, stored: tuple[str, ...], t: Scalar) -> Conversion: ...
+
+
+@runtime_checkable
+class GaussianConditional(Perturbable, Convertible, Protocol):
+    """x_t = α x_0 + β x_1 + γ z with normal z. What scores and stochastic plans need."""
+
+    def alpha(self, t: Scalar) -> Scalar: ...
+    def beta(self, t: Scalar) -> Scalar: ...
+    def gamma(self, t: Scalar) -> Scalar: ...
+    def rates(self, t: Scalar) -> tuple[Scalar, Scalar, Scalar]: ...
+    def log_snr(self, t: Scalar) -> Scalar: ...
+    def time_at(self, log_snr: Scalar) -> Scalar: ...
+
+
+@runtime_checkable
+class Transition(Protocol):
+    """The law of a step from s to t is an explicit Gaussian."""
+
+    def transition(self, s: Scalar, t: Scalar) -> Affine: ...
+
+
+@runtime_checkable
+class Diffusion(Protocol):
+    """dX = drift(X, t) dt + volatility(t) dW, from t = 0 to 1."""
+
+    def drift(self, x: Tensor, t: Time, *, anchor: Tensor | None = None) -> Tensor: ...
+    def volatility(self, t: Scalar) -> Scalar: ...
+
+
+C = TypeVar("C")
+
+
+def need(process: object, capability: type[C], by: str) -> C:
+    """Return the process if it has the capability, or refuse the pair by name.
+
+    Raises:
+        Unsuitable: the process lacks it.
+    """
+    require(
+        isinstance(process, capability),
+        f"{by} needs a process that is {capability.__name__}, and {process!r} is not one. "
+        f"Choose another process, or list what fits with girsanov.solvers.for_process(process).",
+        Unsuitable,
+    )
+    return process  # type: ignore[return-value]
+
+
+def like_batch(t: Time, x: Tensor) -> Time:
+    """Shape t, (B,) or a float, so that it multiplies x, (B, *shape)."""
+    return t.reshape(-1, *[1] * (x.ndim - 1)).to(x.dtype) if isinstance(t, Tensor) and t.ndim else t

@@ -1,0 +1,99 @@
+"""The named processes of the field, each one `Interpolant` with its schedule.
+
+Oracle: special cases agree with each other and with their textbook laws (tests/processes).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from girsanov.errors import require
+from girsanov.processes import schedules
+from girsanov.processes.interpolant import Interpolant
+from girsanov.processes.twosided import TwoSided
+
+
+def VP(beta_min: float = 0.1, beta_max: float = 20.0) -> Interpolant:
+    """Variance preserving with linear rate: the continuous DDPM (Song et al. 2021, equation 11)."""
+    return Interpolant(schedules.LinearVP(beta_min, beta_max))
+
+
+def CosineVP(offset: float = 0.008) -> Interpolant:
+    """Variance preserving, cosine schedule (Nichol & Dhariwal 2021, equation 17)."""
+    return Interpolant(schedules.CosineVP(offset))
+
+
+def SubVP(beta_min: float = 0.1, beta_max: float = 20.0) -> Interpolant:
+    """Variance below that of `VP` at every time; made for likelihood (Song et al. 2021, equation 12)."""
+    return Interpolant(schedules.LinearSubVP(beta_min, beta_max))
+
+
+def VE(sigma_min: float = 0.01, sigma_max: float = 50.0) -> Interpolant:
+    """Variance exploding, geometric σ (Song et al. 2021, equation 9).
+
+    Take sigma_max about the largest distance between two data points.
+    """
+    return Interpolant(schedules.VEGeometric(sigma_min, sigma_max), t_min=1e-5)
+
+
+def EDM(sigma_min: float = 0.002, sigma_max: float = 80.0) -> Interpolant:
+    """α = 1, γ = sigma_max · t, sampled down to t_min = sigma_min/sigma_max (Karras et al. 2022)."""
+    require(0 < sigma_min < sigma_max, f"sigma_min is {sigma_min}, sigma_max {sigma_max}; give 0 < min < max")
+    return Interpolant(schedules.VELinear(sigma_max), t_min=sigma_min / sigma_max)
+
+
+def OrnsteinUhlenbeck(rate: float = 5.0, std: float = 1.0) -> Interpolant:
+    """dX = -rate X dt + std √(2 rate) dW: relaxation to N(0, std²).
+
+    `rate` is per unit of diffusion time. The default forgets all but e⁻⁵ of the data at t = 1.
+    """
+    return Interpolant(schedules.Relaxation(rate, std))
+
+
+def RectifiedFlow() -> Interpolant:
+    """x_t = (1 - t) x_0 + t z (Liu, Gong & Liu 2023; flow matching, Lipman et al. 2023)."""
+    return Interpolant(schedules.Straight())
+
+
+def Trigonometric() -> Interpolant:
+    """x_t = cos(πt/2) x_0 + sin(πt/2) z (Albergo et al. 2023, section 3.2)."""
+    return Interpolant(schedules.QuarterCircle())
+
+
+def BrownianBridge(volatility: float = 1.0) -> Interpolant:
+    """Brownian motion pinned at the data x_0 and at a known anchor x_1."""
+    return Interpolant(schedules.PinnedBrownian(volatility), end="anchor")
+
+
+def StochasticInterpolant(
+    path: Literal["linear", "trigonometric", "encoding-decoding"] = "linear",
+    latent: Literal["none", "brownian", "quadratic", "sine-squared"] = "brownian",
+    scale: float = 1.0,
+) -> Interpolant:
+    """A path between two marginals smoothed by a latent noise (Albergo et al. 2023); see `TwoSided`."""
+    return Interpolant(TwoSided(path, latent, scale), end="marginal")
+
+
+def DiscreteVP(alphas_cumprod: list[float]) -> Interpolant:
+    """The chain of DDPM with signal power ᾱ_i at step i of N, as a process: step i is t = (i + 1)/N.
+
+    Sampling stops at the first step, t_min = 1/N.
+    """
+    require(len(alphas_cumprod) > 1, "alphas_cumprod needs at least two steps")
+    require(
+        all(0 < a < 1 for a in alphas_cumprod),
+        "alphas_cumprod must lie strictly between 0 and 1; rescale a zero-terminal-SNR chain to end above 0",
+    )
+    table = tuple(math.log(a) / 2 for a in alphas_cumprod)
+    return Interpolant(schedules.TabulatedVP(table), t_min=1 / len(table))
+
+
+PROCESSES = {
+    constructor.__name__: constructor
+    for constructor in (
+        VP, CosineVP, SubVP, VE, EDM, OrnsteinUhlenbeck, RectifiedFlow, Trigonometric, BrownianBridge,
+        StochasticInterpolant,
+    )
+}  # fmt: skip
+"""The constructors by name, for the command line."""
