@@ -34,4 +34,5 @@ bench: $(READY) ## run the benchmarks and renew their table in the docs
 	$(BIN)/python benchmarks/run.py
 
 docs: $(READY) ## build the documentation into site/, without the network
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo 'Open site/index.html.'
