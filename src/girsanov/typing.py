@@ -6,15 +6,18 @@ Shapes are written in docstrings: B is the batch, `*shape` the event of one samp
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-import numpy as np
 from torch import Tensor
 
 Time = float | Tensor
 """Diffusion time: one float for the whole batch, or (B,)."""
 
-Scalar = float | np.ndarray | Tensor
-"""What schedule formulas run on: floats for plans, float64 arrays for quadrature, tensors for losses."""
+Scalar = Any
+"""What schedule formulas run on: a float for plans, a float64 array for quadrature, a tensor for losses.
+
+A formula answers with the kind it was given, which a union could not express.
+"""
 
 Tree = Tensor | Mapping[str, Tensor] | Sequence[Tensor] | None
 """A batch-first tensor, or a dictionary or sequence of them."""

@@ -45,8 +45,8 @@ class Simulable(Protocol):
 class Perturbable(Protocol):
     """The law of x_t given the clean sample is closed, and so is the law at t = 1."""
 
-    t_min: float
-
+    @property
+    def t_min(self) -> float: ...
     def perturb(
         self, x0: Tensor, t: Time, *, end: Tensor | None = None, generator: Randomness = None
     ) -> tuple[Tensor, Tensor]: ...
@@ -59,11 +59,12 @@ class Perturbable(Protocol):
 class Convertible(Protocol):
     """One stored prediction gives the others, linearly. What deterministic plans need."""
 
-    t_min: float
-
+    @property
+    def t_min(self) -> float: ...
     @property
     def end(self) -> str: ...
     def coefficients(self, want: str, stored: tuple[str, ...], t: Scalar) -> Conversion: ...
+    def check_anchor(self, anchor: Tensor | None) -> None: ...
 
 
 @runtime_checkable
@@ -74,6 +75,7 @@ class GaussianConditional(Perturbable, Convertible, Protocol):
     def beta(self, t: Scalar) -> Scalar: ...
     def gamma(self, t: Scalar) -> Scalar: ...
     def rates(self, t: Scalar) -> tuple[Scalar, Scalar, Scalar]: ...
+    def row(self, word: str, t: Scalar) -> tuple[Scalar, Scalar, Scalar]: ...
     def log_snr(self, t: Scalar) -> Scalar: ...
     def time_at(self, log_snr: Scalar) -> Scalar: ...
 
@@ -93,10 +95,10 @@ class Diffusion(Protocol):
     def volatility(self, t: Scalar) -> Scalar: ...
 
 
-C = TypeVar("C")
+P = TypeVar("P")
 
 
-def need(process: object, capability: type[C], by: str) -> C:
+def need(process: P, capability: type, by: str) -> P:
     """Return the process if it has the capability, or refuse the pair by name.
 
     Raises:
@@ -108,7 +110,7 @@ def need(process: object, capability: type[C], by: str) -> C:
         f"Choose another process, or list what fits with girsanov.solvers.for_process(process).",
         Unsuitable,
     )
-    return process  # type: ignore[return-value]
+    return process
 
 
 def like_batch(t: Time, x: Tensor) -> Time:

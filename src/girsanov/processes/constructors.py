@@ -6,6 +6,7 @@ Oracle: special cases agree with each other and with their textbook laws (tests/
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Literal
 
 from girsanov.errors import require
@@ -89,7 +90,7 @@ def DiscreteVP(alphas_cumprod: list[float]) -> Interpolant:
     return Interpolant(schedules.TabulatedVP(table), t_min=1 / len(table))
 
 
-PROCESSES = {
+PROCESSES: dict[str, Callable[..., Interpolant]] = {
     constructor.__name__: constructor
     for constructor in (
         VP, CosineVP, SubVP, VE, EDM, OrnsteinUhlenbeck, RectifiedFlow, Trigonometric, BrownianBridge,

@@ -60,6 +60,10 @@ def solve(process: Interpolant, want: str, stored: tuple[str, ...], t: Scalar) -
     if want in stored:
         return Conversion(0.0, tuple(float(word == want) for word in stored), 0.0)
     target = row(process, want, t)
+    twin = {"score": "noise", "noise": "score"}.get(want)
+    if twin in stored:  # proportional, so no other word is needed
+        ratio = target[2] / row(process, twin, t)[2]
+        return Conversion(0.0, tuple(ratio if word == twin else 0.0 for word in stored), 0.0)
     known = [process.schedule.values(t), *(row(process, word, t) for word in stored)]
     anchored = process.end == "anchor"
     if anchored:

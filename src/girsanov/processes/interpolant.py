@@ -24,7 +24,7 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -33,7 +33,7 @@ from girsanov.errors import InputError, choose, require
 from girsanov.noise import Randomness, as_source
 from girsanov.processes import schedules
 from girsanov.processes.base import Affine, Conversion, like_batch
-from girsanov.processes.conversion import solve
+from girsanov.processes.conversion import row, solve
 from girsanov.processes.functions import sqrt
 from girsanov.processes.schedules import Schedule
 from girsanov.processes.twosided import TwoSided
@@ -110,6 +110,10 @@ class Interpolant:
         """Write the prediction `want` on the state, the stored predictions and the anchor."""
         return solve(self, want, stored, t)
 
+    def row(self, word: str, t: Scalar) -> tuple[Scalar, Scalar, Scalar]:
+        """The coefficients of a prediction over (x_0, x_1, z)."""
+        return row(self, word, t)
+
     @property
     def noiseless(self) -> bool:
         """Whether γ vanishes everywhere."""
@@ -140,7 +144,7 @@ class Interpolant:
     def drift(self, x: Tensor, t: Time, *, anchor: Tensor | None = None) -> Tensor:
         """The drift of the forward equation at x (B, *shape)."""
         f, pull = self.linear_drift(like_batch(t, x))
-        self.check_anchor(anchor)
+        self.check_end(anchor, "anchor")
         return f * x if anchor is None else f * x + pull * anchor
 
     # Laws and draws.
@@ -158,7 +162,7 @@ class Interpolant:
         Returns:
             (x_t, z), both (B, *shape): the noisy sample and the standard normal in it.
         """
-        self.check_anchor(end, "end")
+        self.check_end(end)
         z = as_source(generator).draw(x0, 0)
         alpha, beta, gamma = self.schedule.values(like_batch(t, x0))
         x = alpha * x0 + gamma * z
@@ -176,7 +180,7 @@ class Interpolant:
         Returns:
             (B, *shape): `reference_std` · noise, plus β(1) · x_1.
         """
-        self.check_anchor(anchor)
+        self.check_end(anchor, "anchor")
         x = self.reference_std * as_source(generator).draw(like, REFERENCE)
         return x if anchor is None else x + self.beta(1.0) * anchor
 
@@ -199,7 +203,7 @@ class Interpolant:
         Returns:
             (B, T, *shape).
         """
-        self.check_anchor(end, "end")
+        self.check_end(end)
         source, path = as_source(generator), [x0]
         clock = check_times(times)
         for i, (s, t) in enumerate(pairwise(clock)):
@@ -208,12 +212,19 @@ class Interpolant:
             path.append(x if end is None else x + anchor * end)
         return torch.stack(path, dim=1)
 
-    def check_anchor(self, anchor: Tensor | None, name: str = "anchor") -> None:
+    def check_end(self, end: Tensor | None, name: str = "end") -> None:
         """Refuse a missing x_1 where the process has one, and one given where it has none."""
         if self.end == "noise":
-            require(anchor is None, f"{name} was given, and {self!r} has no x_1; leave {name} out")
+            require(end is None, f"{name} was given, and {self!r} has no x_1; leave {name} out")
         else:
-            require(anchor is not None, f"{self!r} needs x_1; give {name}=, shaped like the samples")
+            require(end is not None, f"{self!r} needs x_1; give {name}=, shaped like the samples")
+
+    def check_anchor(self, anchor: Tensor | None) -> None:
+        """The same for a denoiser, which knows x_1 only where it is an anchor."""
+        if self.end == "marginal":
+            require(anchor is None, f"anchor was given, and x_1 of {self!r} is hidden; leave anchor out")
+        else:
+            self.check_end(anchor, "anchor")
 
     # Saving.
 
@@ -225,7 +236,7 @@ class Interpolant:
     @classmethod
     def from_config(cls, config: dict) -> Interpolant:
         """Rebuild a process from `to_config`; only known names, only their own fields."""
-        fields = {name: tuple(v) if isinstance(v, list) else v for name, v in config.items()}
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}
         kind = choose(str(fields.pop("schedule", "(none)")), SCHEDULES, "schedule")
         end, t_min = fields.pop("end", "noise"), fields.pop("t_min", 1e-3)
         for name, value in (*fields.items(), ("t_min", t_min)):

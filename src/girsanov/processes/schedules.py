@@ -189,6 +189,7 @@ class TabulatedVP(_LogAlpha):
     def _piece(self, t: Scalar) -> tuple[Scalar, Scalar]:
         """The value at t and the slope of the linear piece that holds t."""
         size = len(self.log_alphas)
+        nodes: Scalar
         if isinstance(t, Tensor):
             nodes = torch.as_tensor(self._nodes, dtype=t.dtype, device=t.device)
             i = (t * size).ceil().long().clamp(1, size)
@@ -196,7 +197,7 @@ class TabulatedVP(_LogAlpha):
             nodes = self._nodes
             i = np.clip(np.ceil(np.asarray(t) * size).astype(int), 1, size)
         slope = (nodes[i] - nodes[i - 1]) * size
-        value = nodes[i - 1] + slope * (t - (i - 1) / size)
+        value = nodes[i - 1] + slope * (t * size - (i - 1)) / size
         return (float(value), float(slope)) if isinstance(t, float | int) else (value, slope)
 
 

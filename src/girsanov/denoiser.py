@@ -1,0 +1,186 @@
+"""The denoiser: network + process + prediction, the learned reverse of a process.
+
+One abstract call, (x, t, *, cond, anchor) -> a tuple with one tensor for each word in `stored`. `data`,
+`noise`, `score`, `velocity` are written once: they ask the process to convert what is stored. Guidance
+and conditions are denoisers that hold a denoiser.
+
+`Denoiser` is the learned one. With `data_std` = s it is preconditioned as in EDM, for any one-sided
+process. Of the pair (x_0, z) only the part uncorrelated with x_t = α x_0 + γ z has to be learned; with
+v² = α² s² + γ² it is the same unit-variance target F for every prediction:
+
+    F = (γ x_0/s - α s z)/v,    data = (α s²/v²) x_t + (γ s/v) F,    network input x_t/v,
+
+which for α = 1 are c_skip, c_out and c_in of Karras et al. (2022), table 1. The network then receives
+-λ/4 = ¼ log(γ/α) in place of t, cut at |λ| = 15, so one network suits every schedule. Without
+preconditioning (`data_std=None`) it receives x_t and t as they are, and answers with the stored words.
+
+Oracle: an exact F gives an exact denoiser in every word (tests/test_denoiser.py).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from girsanov.errors import Unsuitable, choose, require
+from girsanov.processes import Convertible, GaussianConditional, need
+from girsanov.processes.base import like_batch
+from girsanov.processes.conversion import WORDS
+from girsanov.processes.functions import sqrt
+from girsanov.typing import Scalar, Shape, Time, Tree
+
+LOG_SNR_LIMIT = 15.0
+
+
+class AbstractDenoiser(nn.Module, ABC):
+    """E[· | x_t] for the stored words, and by conversion for all others.
+
+    Attributes:
+        process: the process it reverses.
+        stored: the words that the call answers with.
+        shape: the shape of one sample, if known.
+    """
+
+    process: Convertible
+    stored: tuple[str, ...]
+    shape: Shape | None = None
+
+    @abstractmethod
+    def forward(
+        self, x: Tensor, t: Time, *, cond: Tree = None, anchor: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
+        """One tensor (B, *shape) for each word in `stored`.
+
+        Args:
+            x: (B, *shape), the noisy samples.
+            t: a float for the whole batch, or (B,).
+            cond: what is known beside x, batch first.
+            anchor: (B, *shape), x_1 where the process has a known one.
+        """
+
+    def predict(
+        self, word: str, x: Tensor, t: Time, *, cond: Tree = None, anchor: Tensor | None = None
+    ) -> Tensor:
+        """The conditional expectation of a word (see `processes.conversion`), (B, *shape)."""
+        found = need(self.process, Convertible, word).coefficients(word, self.stored, like_batch(t, x))
+        answers = self(x, t, cond=cond, anchor=anchor)
+        result = combine(found.words, answers)
+        if not _is_zero(found.state):
+            result = result + found.state * x
+        if not _is_zero(found.anchor):
+            result = result + found.anchor * anchor
+        return result
+
+    def data(self, x: Tensor, t: Time, *, cond: Tree = None, anchor: Tensor | None = None) -> Tensor:
+        """E[x_0 | x_t]."""
+        return self.predict("data", x, t, cond=cond, anchor=anchor)
+
+    def noise(self, x: Tensor, t: Time, *, cond: Tree = None, anchor: Tensor | None = None) -> Tensor:
+        """E[z | x_t]."""
+        return self.predict("noise", x, t, cond=cond, anchor=anchor)
+
+    def score(self, x: Tensor, t: Time, *, cond: Tree = None, anchor: Tensor | None = None) -> Tensor:
+        """∇ log p_t(x_t) = -E[z | x_t]/γ (Tweedie)."""
+        return self.predict("score", x, t, cond=cond, anchor=anchor)
+
+    def velocity(self, x: Tensor, t: Time, *, cond: Tree = None, anchor: Tensor | None = None) -> Tensor:
+        """E[dx_t/dt | x_t], the velocity of the probability flow."""
+        return self.predict("velocity", x, t, cond=cond, anchor=anchor)
+
+
+class Denoiser(AbstractDenoiser):
+    """A network as the denoiser of a process.
+
+    Args:
+        network: called as network(x, t, cond), with t (B,); answers (B, *shape), or with two words
+            twice as many channels, split along dimension 1.
+        process: any Gaussian interpolant.
+        predicts: the stored word or words. With preconditioning the network's target is the same for
+            every word and this chooses the storage only.
+        data_std: the standard deviation of the data, for EDM's preconditioning; None for none.
+        shape: the shape of one sample; `fit` fills it in.
+
+    Raises:
+        Unsuitable: preconditioning asked for a two-sided process, or of two words.
+        UnknownName: a prediction that does not exist.
+    """
+
+    process: GaussianConditional
+
+    def __init__(
+        self,
+        network: nn.Module,
+        process: GaussianConditional,
+        *,
+        predicts: str | Sequence[str] = "data",
+        data_std: float | None = 0.5,
+        shape: Shape | None = None,
+    ) -> None:
+        super().__init__()
+        stored = (predicts,) if isinstance(predicts, str) else tuple(predicts)
+        for word in stored:
+            choose(word, dict.fromkeys(WORDS), "prediction")
+        need(process, GaussianConditional, "Denoiser")
+        if data_std is not None:
+            require(0 < data_std < float("inf"), f"data_std is {data_std}; give a number above 0, or None")
+            require(
+                process.end != "marginal" and len(stored) == 1,
+                f"preconditioning needs one stored word and a process with one random end, and this is "
+                f"{', '.join(stored)} on {process!r}. Give data_std=None.",
+                Unsuitable,
+            )
+        self.network, self.process, self.stored = network, process, stored
+        self.data_std, self.shape = data_std, None if shape is None else tuple(shape)
+
+    def forward(
+        self, x: Tensor, t: Time, *, cond: Tree = None, anchor: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
+        self.process.check_anchor(anchor)
+        if self.data_std is None:
+            return tuple(self._ask(x, t, cond, anchor).chunk(len(self.stored), dim=1))
+        time = like_batch(t, x)
+        skip, out, scale, pull = self.preconditioning(self.stored[0], time)
+        centred = x if anchor is None else x - self.process.beta(time) * anchor
+        answer = out * self._ask(centred * scale, self._log_noise(t), cond, anchor)
+        answer = answer + skip * centred if not _is_zero(skip) else answer
+        return (answer if anchor is None else answer + pull * anchor,)
+
+    def preconditioning(self, word: str, t: Scalar) -> tuple[Scalar, Scalar, Scalar, Scalar]:
+        """(skip, out, in, anchor): word = skip · y + out · F(in · y) + anchor · x_1, y = x - βx_1."""
+        s = self.data_std
+        assert s is not None
+        alpha, gamma = self.process.alpha(t), self.process.gamma(t)
+        variance = (alpha * s) ** 2 + gamma**2
+        width = sqrt(variance)
+        # The word is a x_0 + b x_1 + c z; project the pair (a s, c) on the state (α s, γ) and across it.
+        a, b, c = self.process.row(word, t)
+        along = (a * alpha * s**2 + c * gamma) / variance
+        across = (a * gamma - c * alpha) * s / width
+        return along, across, 1 / width, b
+
+    def _ask(self, x: Tensor, t: Time, cond: Tree, anchor: Tensor | None) -> Tensor:
+        if not isinstance(t, Tensor):
+            t = torch.full((x.shape[0],), t, dtype=x.dtype, device=x.device)
+        x = x if anchor is None else torch.cat([x, anchor], dim=1)
+        return self.network(x, t.to(x.dtype).expand(x.shape[0]), cond)
+
+    def _log_noise(self, t: Time) -> Time:
+        log_snr = self.process.log_snr(t)
+        if isinstance(log_snr, Tensor):
+            return log_snr.clamp(-LOG_SNR_LIMIT, LOG_SNR_LIMIT) / -4
+        return min(max(log_snr, -LOG_SNR_LIMIT), LOG_SNR_LIMIT) / -4
+
+
+def combine(weights: Sequence[Scalar], tensors: Sequence[Tensor]) -> Tensor:
+    """Σ weights[i] · tensors[i], skipping weights that are exactly 0 or 1."""
+    terms = [
+        v if isinstance(w, float) and w == 1 else w * v for w, v in zip(weights, tensors) if not _is_zero(w)
+    ]
+    return sum(terms[1:], start=terms[0]) if terms else torch.zeros_like(tensors[0])
+
+
+def _is_zero(weight: Scalar) -> bool:
+    return isinstance(weight, float) and weight == 0.0

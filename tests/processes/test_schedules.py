@@ -1,0 +1,154 @@
+"""Schedules against automatic differentiation, numerical integration and each other."""
+
+import math
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+from oracles import ONE_SIDED, PROCESSES, TWO_SIDED
+from scipy.integrate import solve_ivp
+
+from girsanov import processes
+from girsanov.errors import InputError, Unsuitable
+from girsanov.processes import schedules
+
+INSIDE = (0.013, 0.2, 0.41, 0.66, 0.97)
+
+
+def check_rates(schedule):
+    t = torch.tensor(INSIDE, dtype=torch.float64, requires_grad=True)
+    for value, rate in zip(schedule.values(t), schedule.rates(t), strict=True):
+        slope = torch.zeros_like(t)
+        if isinstance(value, torch.Tensor) and value.requires_grad:
+            (slope,) = torch.autograd.grad(value.sum(), t, retain_graph=True)
+        torch.testing.assert_close(torch.as_tensor(rate).expand(5).double(), slope, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("process", PROCESSES.values(), ids=PROCESSES)
+def test_rates_are_the_derivatives(process):
+    check_rates(process.schedule)
+
+
+def test_the_rate_test_can_fail():
+    class Wrong(schedules.Straight):
+        def rates(self, t):
+            return 1.0, 0.0, 1.0
+
+    with pytest.raises(AssertionError):
+        check_rates(Wrong())
+
+
+@pytest.mark.parametrize("process", PROCESSES.values(), ids=PROCESSES)
+def test_floats_arrays_and_tensors_agree(process):
+    array, tensor = np.array(INSIDE), torch.tensor(INSIDE, dtype=torch.float64)
+    for i, t in enumerate(INSIDE):
+        for on_float, on_array, on_tensor in zip(
+            process.schedule.values(t),
+            process.schedule.values(array),
+            process.schedule.values(tensor),
+            strict=True,
+        ):
+            assert type(on_float) is float or on_float == 0
+            assert np.broadcast_to(on_array, 5)[i] == pytest.approx(on_float, rel=1e-13)
+            assert float(torch.as_tensor(on_tensor).expand(5)[i]) == pytest.approx(on_float, rel=1e-13)
+
+
+@pytest.mark.parametrize("name", [n for n in PROCESSES if n not in TWO_SIDED])
+def test_time_is_the_inverse_of_log_snr(name):
+    process = PROCESSES[name]
+    for t in (2e-3, *INSIDE, 0.999):
+        assert process.time_at(process.log_snr(t)) == pytest.approx(t, rel=1e-9)
+
+
+@pytest.mark.parametrize("process", ONE_SIDED.values(), ids=ONE_SIDED)
+def test_drift_and_volatility_integrate_to_alpha_and_gamma(process):
+    """d(log α) = f dt and dγ² = (2fγ² + g²) dt, from t = 0.1 to 0.9."""
+
+    def moments(t, y):
+        f, g = process.linear_drift(float(t))[0], process.volatility(float(t))
+        return [f * y[0], 2 * f * y[1] + g**2]
+
+    start = [process.alpha(0.1), process.gamma(0.1) ** 2]
+    end = solve_ivp(moments, (0.1, 0.9), start, rtol=1e-9, atol=1e-12, max_step=0.002).y[:, -1]
+    assert end[0] == pytest.approx(process.alpha(0.9), rel=1e-4)
+    assert end[1] == pytest.approx(process.gamma(0.9) ** 2, rel=1e-4)
+
+
+def test_sub_vp_has_less_variance_than_vp():
+    for t in INSIDE:
+        assert processes.SubVP().gamma(t) < processes.VP().gamma(t)
+
+
+def test_vp_is_a_time_changed_ornstein_uhlenbeck():
+    vp, ou = processes.VP(), processes.OrnsteinUhlenbeck(rate=5.0)
+    for t in INSIDE:
+        s = ou.time_at(vp.log_snr(t))
+        assert ou.alpha(s) == pytest.approx(vp.alpha(t)) and ou.gamma(s) == pytest.approx(vp.gamma(t))
+
+
+def test_a_discrete_chain_passes_through_its_steps():
+    table = np.cumprod(1 - np.linspace(1e-4, 2e-2, 1000))
+    process = processes.DiscreteVP(table.tolist())
+    for i in (0, 1, 499, 999):
+        assert process.alpha((i + 1) / 1000) == pytest.approx(math.sqrt(table[i]), rel=1e-12)
+
+
+@pytest.mark.parametrize("path, latent", product(("linear", "trigonometric"), ("brownian", "sine-squared")))
+def test_two_sided_ends(path, latent):
+    schedule = processes.StochasticInterpolant(path, latent, 0.5).schedule
+    assert schedule.values(0.0) == pytest.approx((1, 0, 0), abs=1e-12)
+    assert schedule.values(1.0) == pytest.approx((0, 1, 0), abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: processes.VP(0.0, 20.0),
+        lambda: processes.VP(20.0, 0.1),
+        lambda: processes.VP(0.1, math.inf),
+        lambda: processes.VP(math.nan, 1.0),
+        lambda: processes.VE(50.0, 0.01),
+        lambda: processes.VE(0.0, 1.0),
+        lambda: processes.VE(1.0, 1.0),
+        lambda: processes.EDM(-1.0, 80.0),
+        lambda: processes.EDM(80.0, 80.0),
+        lambda: processes.OrnsteinUhlenbeck(rate=0.0),
+        lambda: processes.OrnsteinUhlenbeck(std=-0.0),
+        lambda: processes.CosineVP(0.0),
+        lambda: processes.BrownianBridge(0.0),
+        lambda: processes.StochasticInterpolant("lineal"),
+        lambda: processes.StochasticInterpolant("encoding-decoding", "none"),
+        lambda: processes.StochasticInterpolant("trigonometric", "quadratic", 8.0),
+        lambda: processes.DiscreteVP([0.9, 0.95]),
+        lambda: processes.DiscreteVP([0.9, 0.0]),
+        lambda: processes.Interpolant(schedules.Straight(), t_min=0.0),
+        lambda: processes.Interpolant(schedules.Straight(), end="marginal"),
+        lambda: processes.Interpolant(schedules.PinnedBrownian(), end="noise"),
+        lambda: processes.Interpolant.from_config({"schedule": "os.system"}),
+        lambda: processes.Interpolant.from_config({"schedule": "LinearVP", "gamma": 1.0}),
+        lambda: processes.Interpolant.from_config({"schedule": "LinearVP", "beta_min": math.nan}),
+        lambda: processes.Interpolant.from_config({"schedule": "LinearVP", "beta_min": "0.1"}),
+    ],
+)
+def test_bad_parameters_are_refused(make):
+    with pytest.raises(InputError):
+        make()
+
+
+def test_a_wrong_name_offers_the_nearest():
+    with pytest.raises(InputError, match="Did you mean linear"):
+        processes.StochasticInterpolant("lineal")
+
+
+def test_two_sided_processes_have_no_time_for_a_log_snr():
+    with pytest.raises(Unsuitable, match="uniform"):
+        processes.StochasticInterpolant().time_at(0.0)
+
+
+@pytest.mark.parametrize("process", PROCESSES.values(), ids=PROCESSES)
+def test_configuration_round_trip(process):
+    import json
+
+    copy = processes.Interpolant.from_config(json.loads(json.dumps(process.to_config())))
+    assert copy == process and hash(copy) == hash(process)
