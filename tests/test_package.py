@@ -8,6 +8,7 @@ import importlib
 import importlib.util
 import inspect
 import json
+import os
 import re
 import subprocess
 import sys
@@ -38,11 +39,11 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 needs_command = pytest.mark.skipif("girsanov.cli" not in MODULES, reason="there is no command yet")
 
 
-def run_python(code: str, **options) -> str:
-    """What code prints in a fresh interpreter."""
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, **options
-    )
+def run_python(code: str, folder: Path = ROOT, path: str | None = None) -> str:
+    """What code prints in a fresh interpreter; `path` goes before the installed packages."""
+    place = os.environ if path is None else {**os.environ, "PYTHONPATH": path}
+    line = [sys.executable, "-c", code]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=120, cwd=folder, env=place)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
