@@ -1,0 +1,115 @@
+"""Predictor-corrector sampling: a sampler whose steps depend on the state, so it has its own loop.
+
+At each time Langevin steps towards p_t (the corrector), then one step of a solver (the predictor). The
+Langevin step size follows the norms of noise and score, here of each sample by itself, so that a
+sample does not depend on its batch:
+
+    e = 2a (snr ‖ξ‖/‖score‖)²,   x ← x + e score + √(2e) ξ,   a = α_t²/α_s² of the predictor's step
+
+The corrector runs before the predictor, and the last step is the data answer, without noise.
+Source: Song et al. (2021), algorithms 2-5 (their norms are means over the batch).
+Oracle: a Gaussian and a ring of modes (tests/solvers, papers/processes/score_sde).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+from torch import Tensor
+
+from girsanov.denoiser import AbstractDenoiser
+from girsanov.errors import Unsuitable, require
+from girsanov.noise import Randomness, as_source
+from girsanov.processes import Interpolant
+from girsanov.processes.base import like_batch
+from girsanov.solvers.grids import Times, resolve
+from girsanov.solvers.named import reverse_diffusion
+from girsanov.solvers.plan import Plan
+from girsanov.solvers.run import run
+from girsanov.typing import Tree
+
+
+@dataclass(frozen=True)
+class PredictorCorrector:
+    """Predictor-corrector sampling; called like a plan.
+
+    Args:
+        process: a one-sided process.
+        grid: decreasing times.
+        predictor: a one-step solver (process, grid) -> Plan, or None for the corrector alone.
+        corrections: Langevin steps at each time; 0 is the predictor alone.
+        snr: the target ratio r of the corrector, above 0.
+    """
+
+    process: Interpolant
+    grid: Times
+    predictor: Callable[[Interpolant, Times], Plan] | None = reverse_diffusion
+    corrections: int = 1
+    snr: float = 0.16
+
+    def __post_init__(self) -> None:
+        require(
+            self.process.end == "noise",
+            f"predictor_corrector needs a one-sided process, and {self.process!r} is not",
+            Unsuitable,
+        )
+        require(0 < self.snr < math.inf, f"snr is {self.snr}; give a number above 0, such as 0.16")
+        whole = isinstance(self.corrections, int) and self.corrections >= 0
+        require(whole, f"corrections is {self.corrections}; give a whole number of at least 0")
+        require(self.predictor is not None or self.corrections > 0, "give a predictor, corrections, or both")
+        _ = self.times
+
+    @cached_property
+    def times(self) -> tuple[float, ...]:
+        """The grid's times."""
+        return resolve(self.grid, self.process)
+
+    @property
+    def calls(self) -> int:
+        """Denoiser calls per sample."""
+        steps, to_zero = len(self.times) - 1, self.times[-1] == 0
+        return steps * self.corrections + (steps if self.predictor else to_zero)
+
+    def __call__(
+        self,
+        model: AbstractDenoiser,
+        x: Tensor,
+        *,
+        cond: Tree = None,
+        anchor: Tensor | None = None,
+        generator: Randomness = None,
+        edit: Callable[[float, Tensor], Tensor] | None = None,
+    ) -> Tensor:
+        """Sample from x (B, *shape), a draw of the reference law.
+
+        `edit(t, x)` is called after every update; what it returns takes the place of x.
+        """
+        require(model.process == self.process, "the sampler was made for another process", Unsuitable)
+        source = as_source(generator)
+        for i, (s, t) in enumerate(pairwise(self.times)):
+            for k in range(self.corrections):
+                x = self._correct(model, x, s, t, cond, source.child(1).draw(x, i * self.corrections + k))
+                x = x if edit is None else edit(s, x)
+            if self.predictor is None and t > 0:
+                continue
+            predict = (self.predictor or reverse_diffusion)(self.process, (s, t))
+            x = run(predict, model, x, cond=cond, generator=source.child(2 + i))
+            x = x if edit is None else edit(t, x)
+        return x
+
+    def _correct(
+        self, model: AbstractDenoiser, x: Tensor, s: float, t: float, cond: Tree, noise: Tensor
+    ) -> Tensor:
+        score = model.score(x, s, cond=cond)
+        shrink = self.process.transition(t, s).state ** 2
+        ratio = _norm(noise) / _norm(score).clamp(min=1e-20)
+        size = like_batch(2 * shrink * (self.snr * ratio) ** 2, x)
+        return x + size * score + (2 * size) ** 0.5 * noise
+
+
+def _norm(x: Tensor) -> Tensor:
+    return x.flatten(1).norm(dim=1)
