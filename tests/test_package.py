@@ -30,6 +30,7 @@ MODULES = [
     if path.name != "__main__.py"
 ]
 LIBRARY = [name for name in MODULES if not name.startswith("girsanov.cli")]  # all but the command
+ROOMS = [name for name in LIBRARY if name.count(".") == 1]
 HEAVY = [
     "PIL", "datasets", "diffusers", "huggingface_hub", "lightning", "matplotlib", "mlxtend", "ot", "pandas",
     "pyarrow", "rich", "scipy.stats", "skimage", "sklearn", "tensorboard", "torchdiffeq", "typer",
@@ -184,10 +185,41 @@ def public(module: str) -> Iterator[tuple[str, object]]:
             yield name, value
 
 
-@pytest.mark.parametrize("module", [name for name in LIBRARY if name.count(".") == 1])
+@pytest.mark.parametrize("module", ROOMS)
 def test_public_names_exist_and_have_docstrings(module):
     assert importlib.import_module(module).__doc__
     assert [name for name, value in public(module) if not documented(name, value)] == []
+
+
+@pytest.mark.parametrize("module", ROOMS)
+def test_docstrings_describe_only_arguments_that_exist(module):
+    assert [f"{name}: {unknown}" for name, value in public(module) if (unknown := misnamed(value))] == []
+
+
+def misnamed(value: object) -> set[str]:
+    """Names under `Args:` of a class or function that its signature lacks; a line may hold two."""
+    if not (inspect.isclass(value) or inspect.isfunction(value)):
+        return set()
+    section = re.search(r"^Args:\n((?:    .*\n|\n)*)", (inspect.getdoc(value) or "") + "\n", re.MULTILINE)
+    lines = re.findall(r"^    (\w+(?:, \w+)*):", section[1] if section else "", re.MULTILINE)
+    named = {name for line in lines for name in line.split(", ")}
+    return named and named - set(inspect.signature(value).parameters)
+
+
+def test_a_misnamed_argument_is_seen():
+    def f(x, y):
+        """Add.
+
+        Args:
+            x, y: numbers.
+            z: no argument at all.
+                why: deeper lines are text.
+
+        Returns:
+            w: the sum.
+        """
+
+    assert misnamed(f) == {"z"}
 
 
 def documented(name: str, value: object) -> bool:
