@@ -38,15 +38,15 @@ def classify(process, anchor=None):
         mine = label == LABELS
         return GaussianMixture(MEANS[mine], SPREADS[mine], WEIGHTS[mine]), WEIGHTS[mine].sum().log()
 
+    laws = [part(label) for label in range(3)]
+
     def logits(x, t):
         rows = []
-        for i, s in enumerate(t.tolist()):
-            shift = 0.0 if anchor is None else process.beta(s) * anchor[i : i + 1]
-            found = [
-                law.marginal(process, s).log_prob(x[i : i + 1] - shift) + w for law, w in map(part, range(3))
-            ]
-            rows.append(torch.stack(found, dim=1))
-        return torch.cat(rows)
+        for s, y, end in zip(t.tolist(), x, x if anchor is None else anchor):
+            y = y if anchor is None else y - process.beta(s) * end
+            parts = [law.marginal(process, s).log_prob(y[None]) + w for law, w in laws]
+            rows.append(torch.cat(parts))
+        return torch.stack(rows)
 
     return logits
 
@@ -58,11 +58,11 @@ def test_an_exact_classifier_at_scale_one_gives_the_conditional_denoiser(process
     exact = LAW.denoiser(process)
     for stored in WORDS:
         guided = classifier(Stored(exact, stored), classify(process, anchor), 1.0)
-        for want in ("data", "noise", "score", "velocity"):
-            found = guided.predict(want, x, t, cond=COND, anchor=anchor)
-            expected = exact.predict(want, x, t, cond=COND, anchor=anchor)
-            torch.testing.assert_close(found, expected, rtol=1e-7, atol=1e-7)
-            assert not torch.allclose(exact.predict(want, x, t, anchor=anchor), expected, rtol=1e-3)
+        (found,) = guided(x, t, cond=COND, anchor=anchor)
+        expected = exact.predict(stored, x, t, cond=COND, anchor=anchor)
+        # γ²/α magnifies the rounding of the classifier's gradient, by 5,000 at the far end of EDM.
+        torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
+    assert not torch.allclose(exact.data(x, t, anchor=anchor), exact.data(x, t, cond=COND, anchor=anchor))
 
 
 @pytest.mark.parametrize("process", ONE_SIDED.values(), ids=ONE_SIDED)

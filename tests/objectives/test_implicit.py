@@ -127,6 +127,7 @@ def test_gradients_agree_with_finite_differences(make):
             Unsuitable,
             "cond",
         ),
+        (lambda: implicit_score_matching()(field, torch.ones(2, 2).long()), InputError, "int64"),
         (lambda: sliced_score_matching(0.5)(field, torch.zeros(2, 2)), Unsuitable, "Denoiser"),
     ],
 )
