@@ -7,7 +7,7 @@ before any work.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -95,10 +95,7 @@ class Diffusion(Protocol):
     def volatility(self, t: Scalar) -> Scalar: ...
 
 
-P = TypeVar("P")
-
-
-def need(process: P, capability: type, by: str) -> P:
+def need(process: object, capability: type, by: str) -> Any:
     """Return the process if it has the capability, or refuse the pair by name.
 
     Raises:

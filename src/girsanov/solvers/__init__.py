@@ -1,0 +1,59 @@
+"""Samplers as data, the loop that runs them, and likelihood."""
+
+from girsanov.solvers.builder import Affine, PlanBuilder, Prediction
+from girsanov.solvers.exponential import exponential
+from girsanov.solvers.grids import Grid, grid
+from girsanov.solvers.langevin import PredictorCorrector
+from girsanov.solvers.likelihood import flow, log_likelihood
+from girsanov.solvers.named import (
+    ancestral,
+    ddim,
+    deis,
+    dpm_multistep,
+    dpm_singlestep,
+    euler_maruyama,
+    reverse_diffusion,
+)
+from girsanov.solvers.plan import Plan, Row, Term
+from girsanov.solvers.registry import SOLVERS, for_process, solver
+from girsanov.solvers.run import Live, run, steps
+from girsanov.solvers.rungekutta import TABLEAUS, euler, heun, rho_rk, runge_kutta
+from girsanov.solvers.sampling import Sampler, make_plan, recommended, recommended_grid, sample
+
+__all__ = [
+    "SOLVERS",
+    "TABLEAUS",
+    "Affine",
+    "Grid",
+    "Live",
+    "Plan",
+    "PlanBuilder",
+    "Prediction",
+    "PredictorCorrector",
+    "Row",
+    "Sampler",
+    "Term",
+    "ancestral",
+    "ddim",
+    "deis",
+    "dpm_multistep",
+    "dpm_singlestep",
+    "euler",
+    "euler_maruyama",
+    "exponential",
+    "flow",
+    "for_process",
+    "grid",
+    "heun",
+    "log_likelihood",
+    "make_plan",
+    "recommended",
+    "recommended_grid",
+    "reverse_diffusion",
+    "rho_rk",
+    "run",
+    "runge_kutta",
+    "sample",
+    "solver",
+    "steps",
+]
