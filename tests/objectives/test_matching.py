@@ -8,7 +8,7 @@ from oracles import ANCHORED, ONE_SIDED, PROCESSES, TWO_SIDED, mixture, seeded
 from stand_ins import Offset, Stored, Zero, gradients, standard_errors
 from torch import nn
 
-from girsanov import processes
+from girsanov import networks, processes, transport
 from girsanov.denoiser import Denoiser
 from girsanov.errors import InputError, UnknownName, Unsuitable
 from girsanov.exact import Gaussian, MixtureInterpolant
@@ -278,6 +278,24 @@ def test_a_coupling_of_two_laws_pairs_the_ends():
     model = Shift(MixtureInterpolant(LAW, OTHER, process), "velocity")
     paired = flow_matching(lambda a, b, *, cond, generator: b.flip(0))(model, x0, end=end, generator=Noise(0))
     assert paired.max() < 1e-24 < flow_matching()(model, x0, end=end, generator=Noise(0)).min()
+
+
+def test_networks_know_dropped_labels_and_transport_is_a_coupling():
+    pytest.importorskip("ot")
+    network = networks.MLP(2, hidden=16, classes=3)
+    for weights in network.parameters():  # a fresh network answers 0
+        nn.init.normal_(weights, std=0.3, generator=seeded(0))
+    model = Denoiser(network, processes.RectifiedFlow(), predicts="velocity")
+    x0, _ = draw(model.process, 12, dtype=torch.float32)
+    labels = torch.arange(12) % 3
+    for coupling in (None, transport.Independent(), transport.MinibatchOT()):
+        objective = flow_matching(coupling, label_dropout=0.5)
+        loss = objective(model, x0, cond=labels, generator=Noise(0))
+        loss.mean().backward()
+        assert loss.shape == (12,) and torch.isfinite(loss).all()
+    hidden = score_matching(label_dropout=1.0)(model, x0, cond=labels, generator=Noise(0))
+    torch.testing.assert_close(hidden, score_matching()(model, x0, generator=Noise(0)))
+    assert not torch.allclose(hidden, score_matching()(model, x0, cond=labels, generator=Noise(0)))
 
 
 # Refusals.

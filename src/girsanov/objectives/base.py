@@ -23,6 +23,7 @@ from girsanov.errors import InputError, Unsuitable, choose, require
 from girsanov.noise import Noise, Randomness, Sequential, uniform
 from girsanov.processes import GaussianConditional, need
 from girsanov.processes.base import like_batch
+from girsanov.transport import Coupling
 from girsanov.typing import Tree
 
 NOISE, TIME, DROP, COUPLING = 0, 1, 2, 0
@@ -57,14 +58,6 @@ class Objective(Protocol):
         """
 
 
-class Coupling(Protocol):
-    """Chooses the partner of every row of x0, which stays in place with its cond."""
-
-    def __call__(
-        self, x0: Tensor, x1: Tensor, *, cond: Tree = None, generator: Randomness = None
-    ) -> Tensor: ...
-
-
 def process_of(model: AbstractDenoiser) -> GaussianConditional:
     """The process that the model reverses; a bare network is refused."""
     require(
@@ -72,7 +65,7 @@ def process_of(model: AbstractDenoiser) -> GaussianConditional:
         f"the model is {type(model).__name__}, which has no process; wrap it: Denoiser(network, process)",
         Unsuitable,
     )
-    return need(model.process, GaussianConditional, "this objective")  # type: ignore[return-value]
+    return need(model.process, GaussianConditional, "this objective")
 
 
 def check_batch(x0: Tensor) -> None:

@@ -30,7 +30,6 @@ from girsanov.noise import Randomness, as_source
 from girsanov.objectives.base import (
     DATA_STD,
     NOISE,
-    Coupling,
     anchor_of,
     answers,
     check_batch,
@@ -46,6 +45,7 @@ from girsanov.objectives.base import (
 )
 from girsanov.objectives.times import TIMES, TimeLaw, draw_times
 from girsanov.processes import GaussianConditional
+from girsanov.transport import Coupling
 from girsanov.typing import Tree
 
 

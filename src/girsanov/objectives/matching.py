@@ -38,7 +38,6 @@ from girsanov.noise import Randomness, as_source
 from girsanov.objectives.base import (
     DATA_STD,
     NOISE,
-    Coupling,
     anchor_of,
     check_batch,
     check_end,
@@ -55,6 +54,7 @@ from girsanov.objectives.times import TIMES, TimeLaw, draw_times
 from girsanov.objectives.weightings import WEIGHTINGS, Weighting, residual_scale
 from girsanov.processes import GaussianConditional
 from girsanov.processes.conversion import WORDS
+from girsanov.transport import Coupling
 from girsanov.typing import Scalar, Tree
 
 UNIFORM = "uniform"
