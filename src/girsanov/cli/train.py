@@ -105,7 +105,7 @@ def chosen(shape: Shape, classes: int | None, network: str) -> nn.Module:
     from girsanov import networks
     from girsanov.errors import InputError, Unsuitable, require
 
-    kinds = {name: name for name in ("auto", "MLP", "UNet", "DiT")}
+    kinds = {"auto": "auto", "mlp": "MLP", "unet": "UNet", "dit": "DiT"}
     kind = lookup(network, kinds, "network")
     if kind == "auto":
         if len(shape) not in (1, 3):
