@@ -22,7 +22,7 @@ demo: $(READY) ## learn from real digits, sample, report (about 4 minutes)
 	$(BIN)/girsanov demo
 
 test: $(READY) ## run the tests
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(WORKERS)
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 lint: $(READY) ## check style, format, types and the direction of imports
 	$(BIN)/ruff check .

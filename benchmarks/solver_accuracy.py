@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterator
 from itertools import product
 
 import torch
+from common import Result, main
 from torch import Tensor
 
-from common import Result, main
 from girsanov import exact, processes, solvers
 
 BETAS = torch.linspace(1e-4, 2e-2, 1000, dtype=torch.float64)
@@ -61,8 +61,7 @@ class Problem:
 
 def ours(problem: Problem, calls: int) -> float:
     """The recommended rule, ended at the first ᾱ as the problem asks."""
-    times = solvers.recommended_grid(PROCESS, calls, to_zero=False)
-    plan = solvers.recommended(PROCESS, times)
+    plan = solvers.recommended(PROCESS, calls, to_zero=False)
     assert plan.calls == calls
     with torch.inference_mode():
         return problem.error(solvers.run(plan, problem.model, problem.x))
@@ -77,7 +76,11 @@ def schedulers(calls: int) -> Iterator[tuple[str, Callable[[], object], int]]:
         kind = name.split()[0]
         options = {**common, **own, "timestep_spacing": spacing}
         steps = (calls + 1) // 2 if kind.startswith("Heun") else calls
-        finals = [{}] if kind[:4] in ("DDIM", "Heun") else [{"final_sigmas_type": f} for f in ("sigma_min", "zero")]
+        finals = (
+            [{}]
+            if kind[:4] in ("DDIM", "Heun", "DEIS")
+            else [{"final_sigmas_type": f} for f in ("sigma_min", "zero")]
+        )
         if kind.startswith("DDIM"):
             if sigma != "none":
                 continue
@@ -98,7 +101,11 @@ def peer(problem: Problem, scheduler: object, steps: int) -> float:
     if ve:
         x = x * math.sqrt(1 + float(scheduler.sigmas[0]) ** 2)
     for i, t in enumerate(scheduler.timesteps):
-        sigma = ((1 - scheduler.alphas_cumprod[t]) / scheduler.alphas_cumprod[t]) ** 0.5 if ddim else scheduler.sigmas[i]
+        sigma = (
+            ((1 - scheduler.alphas_cumprod[t]) / scheduler.alphas_cumprod[t]) ** 0.5
+            if ddim
+            else scheduler.sigmas[i]
+        )
         sigma = float(sigma)
         alpha = 1 / math.sqrt(1 + sigma**2)
         at = min(max(PROCESS.time_at(-math.log(sigma)), PROCESS.t_min), 1.0)
@@ -115,7 +122,10 @@ def measure(seeds: tuple[int, ...] = (0, 1, 2)) -> list[Result]:
     for seed, (calls, bar) in product(seeds, BARS.items()):
         problem, best = Problem(seed), (math.inf, "")
         for label, make, steps in schedulers(calls):
-            with contextlib.suppress(ValueError, NotImplementedError, TypeError, IndexError), torch.inference_mode():
+            with (
+                contextlib.suppress(ValueError, NotImplementedError, TypeError, IndexError),
+                torch.inference_mode(),
+            ):
                 best = min(best, (peer(problem, make(), steps), label))
         mine = ours(problem, calls)
         name = f"{calls} calls D16 seed{seed}"

@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     import girsanov.training as training
     import girsanov.transport as transport
     from girsanov.denoiser import AbstractDenoiser, Denoiser
+    from girsanov.metrics import bits_per_dim
     from girsanov.noise import Noise
     from girsanov.processes import simulate
-    from girsanov.solvers import bits_per_dim, log_likelihood, sample
+    from girsanov.solvers import log_likelihood, sample
     from girsanov.training import fit, load, save
 
 __version__ = "0.1.0"
@@ -39,7 +40,7 @@ _HOMES = {
     "AbstractDenoiser": "denoiser",
     "Denoiser": "denoiser",
     "Noise": "noise",
-    "bits_per_dim": "solvers",
+    "bits_per_dim": "metrics",
     "fit": "training",
     "load": "training",
     "log_likelihood": "solvers",

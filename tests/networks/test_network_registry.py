@@ -159,7 +159,7 @@ def test_what_cannot_be_rebuilt_is_not_registered():
         def __init__(self, network: int) -> None:
             super().__init__()
 
-    with pytest.raises(InputError, match="Clash: rename its argument network"):
+    with pytest.raises(InputError, match="Clash: rename its argument network, a key"):
         register(Clash)
 
     class Open(nn.Module):

@@ -33,5 +33,5 @@ def test_dropout_acts_in_training_only():
 
 
 def test_heads_that_do_not_fit_are_refused():
-    with pytest.raises(InputError, match="4 heads do not divide a width of 30"):
+    with pytest.raises(InputError, match="4 heads do not divide a width of 45"):
         UNet(1, width=15)

@@ -106,13 +106,12 @@ def _signature(network: type[nn.Module]) -> inspect.Signature:
 def _hints(network: type[nn.Module]) -> dict[str, Any]:
     """The annotation of every argument, refused where a JSON value could not give it."""
     hints = get_type_hints(network.__init__)
-    require(
-        "network" not in hints, f"{network.__name__}: rename its argument network, a word of every config"
-    )
+    name = network.__name__
+    require("network" not in hints, f"{name}: rename its argument network, a key of every config")
     for p in list(_signature(network).parameters.values())[1:]:
         require(
             p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and _is_plain(hints.get(p.name)),
-            f"{network.__name__} cannot be registered: no JSON value gives its argument {p}. Annotate it "
+            f"{name} cannot be registered: no JSON value gives its argument {p}. Annotate it "
             "with int, float, bool, str, None, or tuples, lists or unions of these.",
             Unsuitable,
         )

@@ -313,6 +313,9 @@ class PinnedBrownian(Schedule):
     def rates(self, t: Scalar) -> tuple[Scalar, Scalar, Scalar]:
         return -_one(t), _one(t), self.volatility * (1 - 2 * t) / (2 * sqrt(t * (1 - t)))
 
+    def log_snr(self, t: Scalar) -> Scalar:
+        return (log(1 - t) - log(t)) / 2 - math.log(self.volatility)  # -inf at t = 1, where α = γ = 0
+
     def time_at(self, log_snr: Scalar) -> Scalar:
         return 1 / (1 + exp(2 * (log_snr + math.log(self.volatility))))
 

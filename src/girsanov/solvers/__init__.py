@@ -4,7 +4,7 @@ from girsanov.solvers.builder import Affine, PlanBuilder, Prediction
 from girsanov.solvers.exponential import exponential
 from girsanov.solvers.grids import Grid, grid
 from girsanov.solvers.langevin import PredictorCorrector
-from girsanov.solvers.likelihood import bits_per_dim, flow, log_likelihood
+from girsanov.solvers.likelihood import flow, log_likelihood
 from girsanov.solvers.named import (
     ancestral,
     ddim,
@@ -18,7 +18,7 @@ from girsanov.solvers.plan import Plan, Row, Term
 from girsanov.solvers.registry import SOLVERS, for_process, solver
 from girsanov.solvers.run import Live, run, steps
 from girsanov.solvers.rungekutta import TABLEAUS, euler, heun, rho_rk, runge_kutta
-from girsanov.solvers.sampling import Sampler, recommended, sample
+from girsanov.solvers.sampling import Sampler, make_plan, recommended, recommended_grid, sample
 
 __all__ = [
     "SOLVERS",
@@ -34,7 +34,6 @@ __all__ = [
     "Sampler",
     "Term",
     "ancestral",
-    "bits_per_dim",
     "ddim",
     "deis",
     "dpm_multistep",
@@ -47,7 +46,9 @@ __all__ = [
     "grid",
     "heun",
     "log_likelihood",
+    "make_plan",
     "recommended",
+    "recommended_grid",
     "reverse_diffusion",
     "rho_rk",
     "run",

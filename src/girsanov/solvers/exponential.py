@@ -7,7 +7,7 @@ With y = x - βx_1, σ = γ, κ = α/σ, ρ = σ/α and λ = log κ, exactly and
     velocity form  dx = v dt            x_t = x_s + Σ c_j v_j,                c_j = ∫ ℓ_j dt
 
 where the answers of the last k calls are interpolated by Lagrange polynomials ℓ_j in a variable: t, λ,
-ρ, κ, or the index (fixed-step Adams-Bashforth weights). In data form Langevin motion of strength τ² per
+ρ, κ, DDPM's own time at λ, or the index (fixed-step Adams-Bashforth weights). In data form Langevin motion of strength τ² per
 unit of λ keeps every marginal and is solved exactly too:
 
     y_t = (σ_t/σ_s) e^{-τ²h} y_s + σ_t Σ c_j D_j + σ_t √(1 - e^{-2τ²h}) ξ,
@@ -35,11 +35,11 @@ from girsanov.errors import InputError, Unsuitable, choose, require
 from girsanov.processes import GaussianConditional, Interpolant, need
 from girsanov.processes.functions import exp
 from girsanov.solvers.builder import Affine, PlanBuilder, Prediction
-from girsanov.solvers.grids import Times, resolve
+from girsanov.solvers.grids import Times, ddpm_time, resolve
 from girsanov.solvers.plan import Plan
 
 Form = Literal["data", "noise", "velocity"]
-Variable = Literal["time", "log-snr", "rho", "kappa", "index"]
+Variable = Literal["time", "log-snr", "ddpm", "rho", "kappa", "index"]
 
 ADAMS_BASHFORTH = (
     (1.0,),
@@ -123,6 +123,9 @@ def step(
     process, s = plan.process, past[0].t
     if t == 0.0 and process.end != "marginal":
         return past[0].data  # λ = ∞: the limit of every form is the data answer
+    if process.gamma(s) == 0.0:
+        return leave_pin(plan, t, past[0])
+    past = [now for now in past if process.gamma(now.t) > 0]
     if form == "velocity":
         nodes = [now.t for now in past]
         weights = _velocity_weights(process, s, t, nodes, variable)
@@ -142,6 +145,12 @@ def step(
     if strength:
         x = x + scale * math.sqrt(-math.expm1(-2 * strength * h)) * plan.noise(clock(process, s, t))
     return x
+
+
+def leave_pin(plan: PlanBuilder, t: float, now: Prediction) -> Affine:
+    """The first step from a state that is exactly x_1: α_t D + β_t x_1 + γ_t ξ, the law given D."""
+    process = plan.process
+    return process.alpha(t) * now.data + process.beta(t) * plan.anchor + process.gamma(t) * plan.noise()
 
 
 def moved(plan: PlanBuilder, x: Affine, s: float, t: float, keep: float) -> Affine:
@@ -188,6 +197,7 @@ def _usable(process: Interpolant, past: Sequence[Prediction], variable: str) -> 
 VARIABLES: dict[str, Callable] = {
     "time": lambda process, lam: process.time_at(lam),
     "log-snr": lambda process, lam: lam,
+    "ddpm": lambda process, lam: ddpm_time(lam),
     "rho": lambda process, lam: exp(-lam),
     "kappa": lambda process, lam: exp(lam),
     "index": lambda process, lam: lam,

@@ -17,7 +17,7 @@ from girsanov.errors import Unsuitable, require
 from girsanov.processes import GaussianConditional, Interpolant, need
 from girsanov.processes.functions import exp, expm1
 from girsanov.solvers.builder import Affine, PlanBuilder, Prediction
-from girsanov.solvers.exponential import clock, moved, multistep, need_one_unknown
+from girsanov.solvers.exponential import clock, leave_pin, moved, multistep, need_one_unknown
 from girsanov.solvers.grids import Times, resolve
 from girsanov.solvers.plan import Plan
 
@@ -36,8 +36,8 @@ def ddim(process: Interpolant, grid: Times, *, eta: float = 0.0) -> Plan:
     x = plan.start
     for s, t in pairwise(times):
         x, now = plan.call(x, s)
-        if t == 0:
-            x = now.data
+        if t == 0 or process.gamma(s) == 0:
+            x = first_order(plan, x, s, t, now, "data")
             continue
         alpha, sigma = process.alpha(t), process.gamma(t)
         fresh = eta * sigma * math.sqrt(-expm1(-2 * (process.log_snr(t) - process.log_snr(s))))
@@ -108,8 +108,8 @@ def dpm_multistep(
 def dpm_step(plan: PlanBuilder, x: Affine, t: float, past: list[Prediction], *, stochastic: bool) -> Affine:
     """One multistep update with one to three answers, newest first (equations 9-11 of the paper's code)."""
     process, s = plan.process, past[0].t
-    if t == 0:
-        return past[0].data
+    if t == 0 or process.gamma(s) == 0:
+        return first_order(plan, x, s, t, past[0], "data")
     h = process.log_snr(t) - process.log_snr(s)
     alpha, ratio, now = process.alpha(t), process.gamma(t) / process.gamma(s), past[0].data
     if not math.isfinite(h):
@@ -158,6 +158,8 @@ def first_order(plan: PlanBuilder, x: Affine, s: float, t: float, now: Predictio
     process = plan.process
     if t == 0:
         return now.data
+    if process.gamma(s) == 0:
+        return leave_pin(plan, t, now)
     if form == "noise" and process.alpha(s) > 0:
         alpha = process.alpha(t)
         gain = exp(-process.log_snr(t)) - exp(-process.log_snr(s))
@@ -211,8 +213,8 @@ def euler_maruyama(
     x = plan.start
     for s, t in pairwise(times):
         x, now = plan.call(x, s)
-        if t == 0 and process.end != "marginal":
-            x = now.data
+        if process.end != "marginal" and (t == 0 or process.gamma(s) == 0):
+            x = first_order(plan, x, s, t, now, "data")
             continue
         w = _volatility(process, s) if strength is None else strength(s)
         require(

@@ -39,6 +39,7 @@ SOLVERS: dict[str, Solver] = {
     "exponential2": partial(exponential, order=2),
     "exponential3": exponential,
     "exponential4": partial(exponential, order=4),
+    "exponential4-ddpm": partial(exponential, order=4, variable="ddpm"),
     "exponential-sde": partial(exponential, order=2, strength=1.0),
 }
 """Every named solver with its usual settings."""

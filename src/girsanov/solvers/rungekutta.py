@@ -90,7 +90,9 @@ def runge_kutta(
     x = plan.start
     for s, t in pairwise(times):
         x, now = plan.call(x, s)
-        if (t == 0 and process.end != "marginal") or (form == "noise" and process.alpha(s) == 0):
+        if process.end != "marginal" and (
+            t == 0 or process.gamma(s) == 0 or (form == "noise" and process.alpha(s) == 0)
+        ):
             x = first_order(plan, x, s, t, now, "data")
             continue
         answers = [now]

@@ -38,18 +38,21 @@ class Sampler(Protocol):
     ) -> Tensor: ...
 
 
-def recommended(process: Interpolant, steps: int) -> Plan:
-    """The library's one rule: exponential multistep of order 3, or Euler between two laws.
+def recommended(process: Interpolant, steps: int, *, to_zero: bool = True) -> Plan:
+    """The library's one rule, measured in benchmarks/solver_accuracy.py.
 
-    Fixed beforehand and measured in benchmarks/solver_accuracy.py.
+    One-sided and anchored processes: the exponential multistep method of order 4 in data form,
+    interpolating in DDPM's time on the `ddpm` grid. Two-sided processes: Euler on a uniform grid.
     """
-    times = recommended_grid(process, steps)
-    return euler(process, times) if process.end == "marginal" else exponential(process, times, order=3)
+    times = recommended_grid(process, steps, to_zero=to_zero)
+    if process.end == "marginal":
+        return euler(process, times)
+    return exponential(process, times, order=4, variable="ddpm")
 
 
-def recommended_grid(process: Interpolant, steps: int) -> Grid:
+def recommended_grid(process: Interpolant, steps: int, *, to_zero: bool = True) -> Grid:
     """The grid that goes with it."""
-    return Grid("uniform" if process.end == "marginal" else "sinh", steps)
+    return Grid("uniform" if process.end == "marginal" else "ddpm", steps, to_zero)
 
 
 def sample(
