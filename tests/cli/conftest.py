@@ -6,27 +6,18 @@ model is a Gaussian, and everything the command says about it can be computed ot
 
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+from cli_helpers import COMMAND, Outcome
+from girsanov.training import Card, Training, save
 
 from girsanov.cli import main
 from girsanov.cli.runs import Origin
 from girsanov.cli.train import build
 from girsanov.data import read
 from girsanov.processes import EDM
-from girsanov.training import Card, Training, save
-
-COMMAND = [sys.executable, "-c", "from girsanov.cli import main; main()"]
-
-
-@dataclass
-class Outcome:
-    code: int
-    out: str
-    err: str
 
 
 @pytest.fixture
@@ -77,7 +68,10 @@ def untrained(folder: Path, source: str, label: str | None = None) -> Path:
 def table(tmp_path_factory) -> Path:
     """A table of Gaussian columns in units of their own, and a kind of row that is not in the columns."""
     draws = np.random.default_rng(0).standard_normal((400, 2))
-    lines = [f"{100 + 5 * a:.6f},{-2 + 0.1 * b:.6f},{'rare' if i % 4 == 0 else 'usual'}" for i, (a, b) in enumerate(draws)]
+    lines = [
+        f"{100 + 5 * a:.6f},{-2 + 0.1 * b:.6f},{'rare' if i % 4 == 0 else 'usual'}"
+        for i, (a, b) in enumerate(draws)
+    ]
     path = tmp_path_factory.mktemp("data") / "table.csv"
     path.write_text("\n".join(["weight,height,kind", *lines]) + "\n")
     return path

@@ -6,12 +6,12 @@ import math
 import pandas as pd
 import pytest
 import torch
+from girsanov.training import read_card, split
 from PIL import Image
 from scipy import stats
 
 from girsanov.cli.evaluate import with_neighbours
 from girsanov.cli.runs import held_out, open_run
-from girsanov.training import read_card, split
 
 
 @pytest.fixture
@@ -53,7 +53,10 @@ def test_samples_of_the_right_law_are_close(measured):
     assert measures["log-likelihood of held-out rows, nats"] == pytest.approx(entropy, abs=4 / math.sqrt(80))
     assert "real rows" in said.out
     assert Image.open(folder / "evaluation.png").size[0] > 500
-    assert said.out.splitlines()[-2:] == [f"wrote {folder / 'evaluation.json'}", f"wrote {folder / 'evaluation.png'}"]
+    assert said.out.splitlines()[-2:] == [
+        f"wrote {folder / 'evaluation.json'}",
+        f"wrote {folder / 'evaluation.png'}",
+    ]
 
 
 def test_samples_of_a_wrong_law_are_far(girsanov, gaussian, table, tmp_path):
@@ -95,7 +98,9 @@ def test_info_tells_what_there_is_and_how_to_go_on(girsanov, images):
     assert [words[1] for words in commands] == ["sample", "evaluate", "likelihood", "restore"]
 
 
-@pytest.mark.parametrize("command", [["info"], ["evaluate", "moons"], ["likelihood", "moons"], ["sample", "--out", "x.csv"]])
+@pytest.mark.parametrize(
+    "command", [["info"], ["evaluate", "moons"], ["likelihood", "moons"], ["sample", "--out", "x.csv"]]
+)
 def test_a_folder_without_a_model_is_refused(girsanov, tmp_path, command):
     (tmp_path / "notes.txt").write_text("nothing")
     said = girsanov(command[0], tmp_path, *command[1:])

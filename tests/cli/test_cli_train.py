@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from girsanov.training import load
 from PIL import Image
 
 from girsanov.cli.runs import digest, open_run
@@ -17,7 +18,6 @@ from girsanov.cli.train import build, chosen
 from girsanov.data import read
 from girsanov.networks import MLP, DiT, UNet
 from girsanov.processes import EDM, RectifiedFlow
-from girsanov.training import load
 
 QUICK = ("--steps", 3, "--batch-size", 8)
 
@@ -35,7 +35,9 @@ def pictures(tmp_path):
 
 def test_a_table_with_classes(girsanov, table, tmp_path):
     out = tmp_path / "run"
-    said = girsanov("train", table, "--out", out, "--label", "kind", *QUICK, "--process", "rectified-flow", "--seed", 4)
+    said = girsanov(
+        "train", table, "--out", out, "--label", "kind", *QUICK, "--process", "rectified-flow", "--seed", 4
+    )
     assert said.code == 0, said.err
     assert said.out.startswith(f"wrote {out}\n")
     run = open_run(out)
@@ -162,7 +164,10 @@ def test_a_folder_with_another_run_is_refused(girsanov, tmp_path):
         (["moons", "--process", "brownian-bridge"], "joins two sets of data"),
         (["moons", "--network", "unet"], "UNet is for images"),
         (["digits", "--network", "mlp"], "MLP is for vectors"),
-        (["moons", "--network", "transformer"], "unknown network 'transformer'; known are auto, dit, mlp, unet"),
+        (
+            ["moons", "--network", "transformer"],
+            "unknown network 'transformer'; known are auto, dit, mlp, unet",
+        ),
         (["moons", "--lr", "-1"], "lr is -1"),
         (["moons", "--label", "kind"], "has no columns"),
         (["moons", "--crop", "8"], "does not hold pictures"),
@@ -194,7 +199,9 @@ def test_a_truncated_model_is_refused(girsanov, gaussian, tmp_path):
     assert "cut short" in said.err
 
 
-@pytest.mark.parametrize("harm", [{"codec": {"kind": "os.system"}}, {"counts": ["1"]}, {"source": 3}, {"classes": "ab"}])
+@pytest.mark.parametrize(
+    "harm", [{"codec": {"kind": "os.system"}}, {"counts": ["1"]}, {"source": 3}, {"classes": "ab"}]
+)
 def test_an_altered_record_of_the_data_is_refused(girsanov, gaussian, tmp_path, harm):
     config = shutil.copytree(gaussian, tmp_path / "copy") / "config.json"
     content = json.loads(config.read_text())

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -27,9 +27,9 @@ NAME, REPORT, PAGE = "Girsanov demo", "report.json", "report.html"
 
 
 def demo(
-    out: Annotated[
-        Path, typer.Option(help="The folder to make; an earlier demo in it is renewed.")
-    ] = Path("runs/demo"),
+    out: Annotated[Path, typer.Option(help="The folder to make; an earlier demo in it is renewed.")] = Path(
+        "runs/demo"
+    ),
     steps: Annotated[int, typer.Option(min=1, help="Steps of training.")] = STEPS,
     samples: Annotated[int, typer.Option(min=20, help="Samples to judge by.")] = SAMPLES,
     seed: Seed = 0,
@@ -49,9 +49,7 @@ def demo(
     check_folder(out)
     digits, config = read("digits"), settings(seed)
     assert digits.cond is not None
-    model = build(
-        digits.codec.shape, EDM(), classes=10, network="auto", std=float(digits.x.std()), seed=seed
-    )
+    model = build(digits.codec.shape, EDM(), classes=10, network="auto", std=float(digits.x.std()), seed=seed)
     note(f"learning {len(digits):,} handwritten digits, {steps:,} steps")
     objective = objectives.score_matching(label_dropout=LABEL_DROPOUT)
     history = fit(model, objective, digits.x, cond=digits.cond, steps=steps, config=config)

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from girsanov.cli.console import progress
-from girsanov.cli.sample import draw
 from girsanov.cli.likelihood import score
+from girsanov.cli.sample import draw
 from girsanov.denoiser import AbstractDenoiser
 from girsanov.inverse import inpaint
 from girsanov.metrics import nearest_neighbour_test, nearest_train_ratio
@@ -102,7 +102,9 @@ def measure(model: AbstractDenoiser, split: Split, *, samples: int, seed: int) -
         "shifted_told_by_likelihood": auc(*likelihood),
     }
     errors = solver_errors(model, many[: samples // 10], seed)
-    return Findings(numbers, few, path(model, PATHS, FEW, seed), errors, completions(model, split, seed), likelihood)
+    return Findings(
+        numbers, few, path(model, PATHS, FEW, seed), errors, completions(model, split, seed), likelihood
+    )
 
 
 def auc(usual: Tensor, strange: Tensor) -> float:
@@ -131,7 +133,10 @@ def reader(split: Split, seed: int) -> nn.Module:
 @torch.inference_mode()
 def accuracy(net: nn.Module, x: Tensor, label: Tensor) -> float:
     """The share of images that the classifier reads as their label."""
-    right = [net(a, torch.zeros(len(a))).argmax(1) == b for a, b in zip(x.split(256), label.split(256), strict=True)]
+    right = [
+        net(a, torch.zeros(len(a))).argmax(1) == b
+        for a, b in zip(x.split(256), label.split(256), strict=True)
+    ]
     return float(torch.cat(right).float().mean())
 
 
@@ -160,7 +165,14 @@ def solver_errors(model: AbstractDenoiser, exact: Tensor, seed: int) -> dict[str
     for name, solver in SOLVERS.items():
         curve = []
         for plan in (plan_of(model, calls, solver) for calls in CALLS):
-            x = draw(model, len(exact), plan, cond=ten_classes(len(exact)), seed=seed, what=f"{name}, {plan.calls} calls")
+            x = draw(
+                model,
+                len(exact),
+                plan,
+                cond=ten_classes(len(exact)),
+                seed=seed,
+                what=f"{name}, {plan.calls} calls",
+            )
             curve.append((float(plan.calls), float((x - exact).square().mean().sqrt())))
         curves[name] = curve
     return curves
@@ -221,7 +233,11 @@ def verdicts(found: Mapping[str, float]) -> list[Verdict]:
     told, ratio = found["two_sample_1nn"], found["nearest_train_ratio"]
     return [
         Verdict("recognized by a classifier, 10 network calls", f"{few:.1%}", "at least 97 %", few >= 0.97),
-        Verdict("gained by 100 calls", f"{100 * (many - few):+.1f} points", "at most 1 point", many - few <= 0.01),
+        Verdict(
+            "gained by 100 calls", f"{100 * (many - few):+.1f} points", "at most 1 point", many - few <= 0.01
+        ),
         Verdict("told from held-out digits by 1-NN", f"{told:.3f}", "0.5 ± 0.08", abs(told - 0.5) <= 0.08),
-        Verdict("distance to the nearest training digit", f"{ratio:.2f}", "at least 0.8 of held-out", ratio >= 0.8),
+        Verdict(
+            "distance to the nearest training digit", f"{ratio:.2f}", "at least 0.8 of held-out", ratio >= 0.8
+        ),
     ]

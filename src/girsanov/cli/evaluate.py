@@ -42,7 +42,9 @@ def evaluate(
     data: Source,
     n: Annotated[int, typer.Option("-n", min=2, help="Rows and samples to compare, at most.")] = MOST,
     steps: Annotated[int, typer.Option(min=1, help="Steps of the sampler.")] = 20,
-    out: Annotated[Path | None, typer.Option(help="The folder for the picture and the numbers. [default: RUN]")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The folder for the picture and the numbers. [default: RUN]")
+    ] = None,
     label: Label = None,
     crop: Crop = None,
     batch_size: BatchSize = 256,
@@ -65,10 +67,20 @@ def evaluate(
     if known is None:
         note("the training data are not known or have changed, so there is nothing to compare memory with")
     cond = fresh.cond if fresh.cond is not None else opened.condition(None, len(fresh), seed)
-    x = draw(opened.model, len(fresh), chosen_plan(opened, None, steps, None), cond=cond, seed=seed, batch_size=batch_size)
+    x = draw(
+        opened.model,
+        len(fresh),
+        chosen_plan(opened, None, steps, None),
+        cond=cond,
+        seed=seed,
+        batch_size=batch_size,
+    )
     found = distances(x, fresh, known, seed)
     found |= likelihoods(opened, fresh, known, seed=seed, batch_size=batch_size)
-    show(("", "samples", "real rows"), [(name, shown(ours), shown(real)) for name, (ours, real) in found.items()])
+    show(
+        ("", "samples", "real rows"),
+        [(name, shown(ours), shown(real)) for name, (ours, real) in found.items()],
+    )
     write_text(folder / NUMBERS, json.dumps(as_json(found, len(fresh), steps, seed), indent=2) + "\n")
     write_bytes(folder / PICTURE, picture(opened, x, fresh, known))
     remember(opened, found)
@@ -100,11 +112,13 @@ def distances(x: Tensor, fresh: Dataset, known: Dataset | None, seed: int) -> di
     return found
 
 
-def likelihoods(run: Run, fresh: Dataset, known: Dataset | None, *, seed: int, batch_size: int) -> dict[str, Pair]:
+def likelihoods(
+    run: Run, fresh: Dataset, known: Dataset | None, *, seed: int, batch_size: int
+) -> dict[str, Pair]:
     """Mean log-density of held-out rows and of training rows, on some of them."""
     from girsanov.cli.likelihood import score
     from girsanov.cli.runs import some
-    from girsanov.solvers import bits_per_dim
+    from girsanov.metrics import bits_per_dim
 
     def mean(rows: Dataset | None) -> Tensor | None:
         if rows is None:

@@ -59,7 +59,7 @@ def sheet(images: Tensor, columns: int) -> bytes:
 
 def sheet_pixels(images: Tensor, columns: int) -> np.ndarray:
     """The pixels of a sheet, (H', W', 3), uint8."""
-    n, channels, height, width = images.shape
+    n, height, width = len(images), *images.shape[-2:]
     rows = -(-n // columns)
     tall, wide = height + GAP, width + GAP
     pixels = ((images.clamp(-1, 1) + 1) * 127.5).round().byte().expand(n, 3, height, width).numpy()
@@ -77,16 +77,16 @@ def sheets(images: Mapping[str, Tensor], columns: int) -> bytes:
 
     with rc_context(STYLE):
         figure = Figure(figsize=(4 * len(images), 4.4), layout="constrained")
-        for axes, (name, some) in zip(figure.subplots(1, len(images), squeeze=False)[0], images.items(), strict=True):
+        for axes, (name, some) in zip(
+            figure.subplots(1, len(images), squeeze=False)[0], images.items(), strict=True
+        ):
             axes.imshow(sheet_pixels(some, columns), interpolation="nearest")
             axes.set_title(name)
             axes.set_axis_off()
         return png(figure)
 
 
-def lines(
-    curves: Mapping[str, Line], *, title: str, x: str, y: str, ticks: Sequence[float] = ()
-) -> bytes:
+def lines(curves: Mapping[str, Line], *, title: str, x: str, y: str, ticks: Sequence[float] = ()) -> bytes:
     """A chart of named curves, each a sequence of (x, y) with y above 0, as a PNG.
 
     With `ticks` the first axis is logarithmic, and marked there; the second always is.

@@ -43,9 +43,11 @@ def likelihood(
     """Score data with a trained model, and name the rows it finds strangest."""
     from girsanov.cli.runs import open_run
     from girsanov.errors import require
-    from girsanov.solvers import bits_per_dim
+    from girsanov.metrics import bits_per_dim
 
-    require(out is None or out.suffix.lower() == ".csv", f"{out} does not end in .csv; give such a name, or none")
+    require(
+        out is None or out.suffix.lower() == ".csv", f"{out} does not end in .csv; give such a name, or none"
+    )
     opened = open_run(run, device)
     rows = opened.read(data, crop=crop, label=label)
     if opened.classes:
@@ -77,7 +79,9 @@ def score(
     from girsanov.solvers import log_likelihood
 
     device = next(model.parameters()).device
-    how: Literal["exact", "auto", "hutchinson"] = "exact" if exact else "auto" if x.ndim == 2 else "hutchinson"
+    how: Literal["exact", "auto", "hutchinson"] = (
+        "exact" if exact else "auto" if x.ndim == 2 else "hutchinson"
+    )
     parts = []
     with progress("scoring", len(x)) as tick:
         for first in range(0, len(x), batch_size):

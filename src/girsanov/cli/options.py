@@ -23,7 +23,9 @@ Source = Annotated[
 Seed = Annotated[int, typer.Option(help="Everything random follows from it.")]
 NoSeed = Annotated[int, typer.Option(help="Accepted by every command; nothing is random in this one.")]
 Device = Annotated[str | None, typer.Option(help="Where to compute, such as cpu or cuda.")]
-BatchSize = Annotated[int, typer.Option(min=1, help="Samples per network call; changes speed and memory only.")]
+BatchSize = Annotated[
+    int, typer.Option(min=1, help="Samples per network call; changes speed and memory only.")
+]
 Crop = Annotated[
     int | None, typer.Option(min=1, help="Cut images to their largest centred square, of this side.")
 ]

@@ -6,15 +6,12 @@ import json
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from girsanov.cli.console import note, say, show, wrote
-from girsanov.cli.options import NoSeed
-
-if TYPE_CHECKING:
-    from girsanov.papers import Report
+from girsanov.cli.options import NoSeed, lookup
 
 VERDICTS = ("passed", "missed", "undecidable", "not judged")
 
@@ -30,9 +27,11 @@ def papers(
     if as_json:
         say(json.dumps(results, indent=2, ensure_ascii=False))
         return
-    rows = [(found["slug"], tally(c["verdict"] for c in found["claims"]), found["title"]) for found in results]
+    rows = [
+        (found["slug"], tally(c["verdict"] for c in found["claims"]), found["title"]) for found in results
+    ]
     show(("paper", "claims", "title"), rows)
-    say("next: girsanov reproduce SLUG")
+    say("next: girsanov reproduce SLUG" if results else "no results were shipped with this version")
 
 
 def reproduce(
@@ -41,32 +40,30 @@ def reproduce(
     budget: Annotated[
         str, typer.Option(help="smoke (seconds), cpu (where claims are judged), paper (the original scale).")
     ] = "cpu",
-    out: Annotated[Path, typer.Option(help="The folder for the results, one folder a paper.")] = Path("runs/papers"),
+    out: Annotated[Path, typer.Option(help="The folder for the results, one folder a paper.")] = Path(
+        "runs/papers"
+    ),
     seed: Annotated[int, typer.Option(help="Accepted by every command; the claims fix their own seeds.")] = 0,
 ) -> None:
     """Run a paper, judge its claims, and draw what was found."""
-    from girsanov.cli.options import lookup
     from girsanov.errors import require
-    from girsanov.papers import PAPERS, run
+    from girsanov.papers import BUDGETS, PAPERS, run
 
-    require((slug is None) == every, "give the name of one paper, or --all")
-    budget = lookup(budget, {name: name for name in ("smoke", "cpu", "paper")}, "budget")
+    require((slug is None) == every, "give the name of one paper, or --all. `girsanov papers` lists them.")
+    spend = lookup(budget, {name: name for name in BUDGETS}, "budget")
     known = {name: name for name in PAPERS}
-    for name in list(known) if slug is None else [lookup(slug, known, "paper")]:
-        note(f"{name}, budget {budget}")
-        report = run(name, budget=budget)
+    wanted = list(known) if slug is None else [lookup(slug, known, "paper")]
+    for name in wanted:
+        note(f"{name}, budget {spend}")
+        report = run(name, budget=spend)
         folder = out / name
         folder.mkdir(parents=True, exist_ok=True)
-        report.save(folder)
-        report.draw(folder / f"{name}.png")
-        tell(report)
-        wrote(folder)
-
-
-def tell(report: Report) -> None:
-    """The verdict on each claim."""
-    for verdict in report.verdicts:
-        say(str(verdict))
+        files = [folder / f"{name}.{ending}" for ending in ("json", "png", "html")]
+        for write, file in zip((report.save, report.draw, report.html), files, strict=True):
+            write(file)
+        for verdict in report.verdicts:
+            say(str(verdict))
+        wrote(*files)
 
 
 def tally(verdicts: Iterable[str]) -> str:

@@ -21,7 +21,9 @@ def plan(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="A picture (.png, .pdf, .svg), or .json for `sample --plan`. [default: SOLVER-STEPS.png]"),
+        typer.Option(
+            help="A picture (.png, .pdf, .svg), or .json for `sample --plan`. [default: SOLVER-STEPS.png]"
+        ),
     ] = None,
     seed: NoSeed = 0,
 ) -> None:

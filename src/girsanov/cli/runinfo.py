@@ -29,7 +29,9 @@ def of_model(run: Run) -> list[tuple[str, str]]:
 
     model = run.model
     config = getattr(model.network, "config", {})
-    sizes = ", ".join(f"{name} {value}" for name, value in config.items() if name != "network" and value is not None)
+    sizes = ", ".join(
+        f"{name} {value}" for name, value in config.items() if name != "network" and value is not None
+    )
     count = sum(p.numel() for p in model.network.parameters())
     known = ", ".join(for_process(model.process))  # type: ignore[arg-type]
     return [
@@ -46,7 +48,12 @@ def of_data(run: Run) -> list[tuple[str, str]]:
     origin = run.origin
     if origin is None:
         return [("data", "not known; the model was not trained by this command")]
-    rows = [("data", f"{origin.source} ({origin.codec.kind}), {origin.validation:.0%} held out with seed {origin.seed}")]
+    rows = [
+        (
+            "data",
+            f"{origin.source} ({origin.codec.kind}), {origin.validation:.0%} held out with seed {origin.seed}",
+        )
+    ]
     if origin.classes:
         counted = (f"{name} ({count})" for name, count in zip(origin.classes, origin.counts, strict=True))
         rows.append(("classes", ", ".join(counted)))
@@ -56,7 +63,9 @@ def of_data(run: Run) -> list[tuple[str, str]]:
 def of_training(run: Run) -> list[tuple[str, str]]:
     """The record of the training, and what `evaluate` found."""
     told: dict[str, Any] = {**run.card.training, **run.card.results}
-    return [(name, f"{value:.4g}" if isinstance(value, float) else str(value)) for name, value in told.items()]
+    return [
+        (name, f"{value:.4g}" if isinstance(value, float) else str(value)) for name, value in told.items()
+    ]
 
 
 def onward(run: Run) -> list[str]:

@@ -56,10 +56,20 @@ class Origin:
     @classmethod
     def of(cls, data: Dataset, *, label: str | None, crop: int | None, config: Training) -> Origin:
         """What is kept about a data set."""
-        counts = () if data.cond is None else tuple(data.cond.bincount(minlength=len(data.classes or ())).tolist())
+        counts = (
+            () if data.cond is None else tuple(data.cond.bincount(minlength=len(data.classes or ())).tolist())
+        )
         source = str(Path(data.name).resolve()) if Path(data.name).exists() else data.name
         return cls(
-            source, label, crop, data.codec, data.classes or (), counts, digest(data), config.validation, config.seed
+            source,
+            label,
+            crop,
+            data.codec,
+            data.classes or (),
+            counts,
+            digest(data),
+            config.validation,
+            config.seed,
         )
 
     def to_config(self) -> dict[str, Any]:
@@ -98,7 +108,9 @@ class Origin:
     def again(self) -> Dataset | None:
         """The training data, or None if they are no longer what they were."""
         try:
-            data = read(self.source, crop=self.crop, label=self.label, codec=self.codec, classes=self.classes or None)
+            data = read(
+                self.source, crop=self.crop, label=self.label, codec=self.codec, classes=self.classes or None
+            )
         except GirsanovError:
             return None
         return data if self.holds(data) else None
@@ -119,7 +131,10 @@ class Run:
         if self.origin is not None:
             return self.origin.codec
         shape = self.model.shape
-        require(shape is not None, f"the model in {self.folder} does not know the shape of its samples; train it again")
+        require(
+            shape is not None,
+            f"the model in {self.folder} does not know the shape of its samples; train it again",
+        )
         assert shape is not None
         if len(shape) == 3 and shape[0] in (1, 3):
             return ImageCodec("L" if shape[0] == 1 else "RGB", (shape[1], shape[2]))
@@ -154,7 +169,9 @@ class Run:
             UnknownName: no such class.
         """
         if not self.classes:
-            require(label is None, f"the model in {self.folder} was trained without classes; leave --label out")
+            require(
+                label is None, f"the model in {self.folder} was trained without classes; leave --label out"
+            )
             return None
         if label is None:
             return self._frequent(n, seed)
@@ -164,7 +181,11 @@ class Run:
 
     def _frequent(self, n: int, seed: int) -> Tensor:
         """Classes at their frequencies in the data; that of sample i does not depend on n."""
-        counts = self.origin.counts if self.origin is not None and sum(self.origin.counts) else (1,) * len(self.classes)
+        counts = (
+            self.origin.counts
+            if self.origin is not None and sum(self.origin.counts)
+            else (1,) * len(self.classes)
+        )
         edges = torch.tensor(counts, dtype=torch.float64).cumsum(0)
         draws = Noise(seed).child(LABELS).draw(torch.empty(n, 1, dtype=torch.float64), 0, uniform)[:, 0]
         return torch.searchsorted(edges / edges[-1], draws, right=True).clamp(max=len(counts) - 1)
@@ -203,7 +224,9 @@ def held_out(run: Run, data: Dataset) -> tuple[Dataset | None, Dataset]:
         return None, data
     if not origin.holds(data):
         known = origin.again()
-        return (None if known is None else rows(known, split(len(known), origin.validation, origin.seed)[0])), data
+        return (
+            None if known is None else rows(known, split(len(known), origin.validation, origin.seed)[0])
+        ), data
     train, fresh = split(len(data), origin.validation, origin.seed)
     if len(fresh) == 0:
         raise InputError(

@@ -33,7 +33,9 @@ def sample(
     solver: Annotated[
         str | None, typer.Option(help="Such as ddim, heun, dpm-multistep; the recommended one if left out.")
     ] = None,
-    plan: Annotated[Path | None, typer.Option(help="A sampler that `plan --out` saved, instead of both.")] = None,
+    plan: Annotated[
+        Path | None, typer.Option(help="A sampler that `plan --out` saved, instead of both.")
+    ] = None,
     label: Annotated[
         str | None, typer.Option(help="The class to draw; all, as often as in the data, if left out.")
     ] = None,
@@ -83,7 +85,8 @@ def guided(run: Run, guidance: float) -> AbstractDenoiser:
     if guidance == 1:
         return run.model
     require(
-        bool(run.classes), f"--guidance is {guidance:g}, and the model in {run.folder} was trained without classes"
+        bool(run.classes),
+        f"--guidance is {guidance:g}, and the model in {run.folder} was trained without classes",
     )
     return classifier_free(run.model, guidance)
 

@@ -146,5 +146,7 @@ def onward(out: Path) -> str:
         "girsanov train my-table.csv --out runs/table      # or a folder of images, a .npy, a .parquet",
     )
     return html.section(
-        "How to go on", "The model is an ordinary run folder, and your own data take one line.", html.code("\n".join(lines))
+        "How to go on",
+        "The model is an ordinary run folder, and your own data take one line.",
+        html.code("\n".join(lines)),
     )

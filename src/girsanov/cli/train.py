@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from girsanov.cli.console import note, say, wrote
-from girsanov.cli.options import BatchSize, Crop, Device, Label, Seed, Source, hyphenated, lookup
+from girsanov.cli.options import Crop, Device, Label, Seed, Source, hyphenated, lookup
 
 if TYPE_CHECKING:
     from torch import nn
@@ -66,13 +66,23 @@ def train(
     card = Card(dataset=data, data=origin.to_config())
     try:
         fit(
-            model, objective, rows.x, cond=rows.cond, steps=steps, out=out, resume=resume, config=config, card=card
+            model,
+            objective,
+            rows.x,
+            cond=rows.cond,
+            steps=steps,
+            out=out,
+            resume=resume,
+            config=config,
+            card=card,
         )
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"go on with:\n  {resumption()}") from None
     wrote(out)
     name = shlex.quote(str(out))
-    say(f"next: girsanov sample {name} -n 64 --out {'samples.png' if len(rows.codec.shape) == 3 else 'samples.csv'}")
+    say(
+        f"next: girsanov sample {name} -n 64 --out {'samples.png' if len(rows.codec.shape) == 3 else 'samples.csv'}"
+    )
 
 
 def build(
