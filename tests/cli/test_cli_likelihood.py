@@ -42,6 +42,14 @@ def test_the_mean_is_told(girsanov, gaussian, table, exact):
     assert deviation == pytest.approx(exact.std(), rel=0.02)
 
 
+def test_rows_without_classes_are_scored_without(girsanov, gaussian, table, exact, tmp_path):
+    bare = tmp_path / "bare.csv"
+    pd.read_csv(table)[:20].drop(columns="kind").to_csv(bare, index=False)
+    said = girsanov("likelihood", gaussian, bare, "--out", tmp_path / "scores.csv")
+    assert "scored without classes" in said.err
+    np.testing.assert_allclose(pd.read_csv(tmp_path / "scores.csv").nats, exact[:20], atol=0.05)
+
+
 def test_other_columns_are_refused(girsanov, gaussian, tmp_path):
     other = tmp_path / "other.csv"
     other.write_text("weight,length,kind\n1,2,rare\n3,4,rare\n")

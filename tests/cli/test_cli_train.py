@@ -200,7 +200,15 @@ def test_a_truncated_model_is_refused(girsanov, gaussian, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "harm", [{"codec": {"kind": "os.system"}}, {"counts": ["1"]}, {"source": 3}, {"classes": "ab"}]
+    "harm",
+    [
+        {"codec": {"kind": "os.system"}},
+        {"counts": ["1"]},
+        {"source": 3},
+        {"classes": "ab"},
+        {"classes": ["a"], "counts": [1]},
+        {"counts": [-1, 5]},
+    ],
 )
 def test_an_altered_record_of_the_data_is_refused(girsanov, gaussian, tmp_path, harm):
     config = shutil.copytree(gaussian, tmp_path / "copy") / "config.json"

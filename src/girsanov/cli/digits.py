@@ -65,7 +65,7 @@ class Findings:
         likelihood: nats of held-out digits, and of the same digits shifted.
     """
 
-    numbers: dict[str, float]
+    numbers: dict[str, Any]
     samples: Tensor
     path: tuple[Tensor, Tensor]
     errors: dict[str, list[tuple[float, float]]]

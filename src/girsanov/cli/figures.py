@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import Tensor
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 INK, GREY, BLUE, RED, GREEN, GOLD = "#22303c", "#9aa5b1", "#2f6f8f", "#c8553d", "#6b8f71", "#c29b4b"
 COLOURS = (BLUE, RED, GREEN, GOLD, GREY)
 PAPER = "#fdfcf9"
-STYLE = {
+STYLE: dict[Any, Any] = {
     "axes.facecolor": PAPER,
     "axes.edgecolor": GREY,
     "axes.labelcolor": INK,
@@ -112,7 +112,7 @@ def histograms(values: Mapping[str, Tensor], *, title: str, x: str) -> bytes:
 
     def paint(axes: Axes) -> None:
         everything = np.concatenate([v.numpy() for v in values.values()])
-        edges = np.linspace(everything.min(), everything.max() + 1e-9, 41)
+        edges = np.linspace(everything.min(), everything.max() + 1e-9, 41).tolist()
         for colour, (name, numbers) in zip(COLOURS, values.items(), strict=False):
             axes.hist(numbers.numpy(), edges, color=colour, alpha=0.65, label=name)
         axes.set(xlabel=x, ylabel="count", title=title)

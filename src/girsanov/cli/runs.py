@@ -10,6 +10,7 @@ Oracle: what `train` writes is what `open_run` reads (tests/cli/test_train.py).
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +22,9 @@ from torch import Tensor
 from girsanov.data import ArrayCodec, Codec, Dataset, ImageCodec, codec_from_config, read
 from girsanov.data.checks import field, fields
 from girsanov.data.scales import Scale
+from girsanov.data.sources import IMAGES
 from girsanov.denoiser import Denoiser
-from girsanov.errors import GirsanovError, InputError, UnknownName, require, unknown
+from girsanov.errors import GirsanovError, InputError, SavedFileError, UnknownName, require, unknown
 from girsanov.noise import Noise, uniform
 from girsanov.training import Card, Training, load, read_card, split
 from girsanov.training.team import usable
@@ -53,15 +55,22 @@ class Origin:
     validation: float
     seed: int
 
+    def __post_init__(self) -> None:
+        require(
+            len(self.counts) == len(self.classes)
+            and (not self.counts or min(self.counts) >= 0 < max(self.counts)),
+            f"the record of the data has {len(self.classes)} classes and the counts {self.counts}",
+            SavedFileError,
+        )
+
     @classmethod
     def of(cls, data: Dataset, *, label: str | None, crop: int | None, config: Training) -> Origin:
         """What is kept about a data set."""
         counts = (
             () if data.cond is None else tuple(data.cond.bincount(minlength=len(data.classes or ())).tolist())
         )
-        source = str(Path(data.name).resolve()) if Path(data.name).exists() else data.name
         return cls(
-            source,
+            data.name,
             label,
             crop,
             data.codec,
@@ -149,17 +158,24 @@ class Run:
         return tuple(str(k) for k in range(count))
 
     def read(self, source: str, *, crop: int | None = None, label: str | None = None) -> Dataset:
-        """Read data at the scale of the model, cropped and labelled as its own were unless told otherwise."""
-        known = self.origin
-        if known is not None and source not in (known.source, Path(known.source).name):
-            known = known if Path(source).suffix.lower() == Path(known.source).suffix.lower() else None
-        return read(
-            source,
-            crop=crop or (known.crop if known else None),
-            label=label or (known.label if known else None),
-            codec=self.codec,
-            classes=self.classes or None,
-        )
+        """Read data at the scale of the model, cropped and labelled as its own were unless told otherwise.
+
+        Args:
+            source: as `data.read` takes it. A table may lack the column of classes.
+            crop, label: as `data.read` takes them.
+        """
+        if crop is None and self.origin is not None and _holds_pictures(source):
+            crop = self.origin.crop
+        column = label
+        if column is None and self.origin is not None and _ending(source) == _ending(self.origin.source):
+            column = self.origin.label
+        known = self.classes or None
+        try:
+            return read(source, crop=crop, label=column, codec=self.codec, classes=known)
+        except UnknownName:
+            if column == label:
+                raise
+            return read(source, crop=crop, codec=self.codec, classes=known)
 
     def condition(self, label: str | None, n: int, seed: int) -> Tensor | None:
         """The class of each of n samples, (n,): the one named, or as often as in the data; None without classes.
@@ -181,14 +197,18 @@ class Run:
 
     def _frequent(self, n: int, seed: int) -> Tensor:
         """Classes at their frequencies in the data; that of sample i does not depend on n."""
-        counts = (
-            self.origin.counts
-            if self.origin is not None and sum(self.origin.counts)
-            else (1,) * len(self.classes)
-        )
+        counts = (1,) * len(self.classes) if self.origin is None else self.origin.counts
         edges = torch.tensor(counts, dtype=torch.float64).cumsum(0)
         draws = Noise(seed).child(LABELS).draw(torch.empty(n, 1, dtype=torch.float64), 0, uniform)[:, 0]
         return torch.searchsorted(edges / edges[-1], draws, right=True).clamp(max=len(counts) - 1)
+
+
+def _ending(source: str) -> str:
+    return Path(source).suffix.lower()
+
+
+def _holds_pictures(source: str) -> bool:
+    return _ending(source) in IMAGES or os.path.isdir(source)  # noqa: PTH112 (it takes any text)
 
 
 def open_run(folder: Path, device: str | None = None) -> Run:
@@ -206,7 +226,14 @@ def open_run(folder: Path, device: str | None = None) -> Run:
     if device is not None:
         model = model.to(usable(device))
     card = read_card(folder)
-    return Run(folder, model, card, Origin.from_config(card.data) if card.data else None)
+    origin = Origin.from_config(card.data) if card.data else None
+    trained = getattr(model.network, "config", {}).get("classes") or 0
+    require(
+        origin is None or (len(origin.classes) == trained and origin.codec.shape == model.shape),
+        f"the model in {folder} and the record of its data do not belong together. Restore it from a copy.",
+        SavedFileError,
+    )
+    return Run(folder, model, card, origin)
 
 
 def held_out(run: Run, data: Dataset) -> tuple[Dataset | None, Dataset]:
