@@ -9,7 +9,7 @@ clips there and shrinks back to the range:
 It acts on the data prediction, so the denoiser then stores `data`. Not for data without a range: latents,
 tables, standardized series.
 
-Source: Saharia et al. (2022), Imagen, section 2.3; Lu et al. (2022), DPM-Solver++, section 3.4.
+Source: Saharia et al. (2022), Imagen, section 2.3; Lu et al. (2022), DPM-Solver++.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ from girsanov.errors import InputError, Unsuitable, choose, require
 from girsanov.noise import Noise, Randomness, Sequential, uniform
 from girsanov.processes import GaussianConditional, need
 from girsanov.processes.base import like_batch
+from girsanov.transport import Coupling
 from girsanov.typing import Tree
 
 NOISE, TIME, DROP, COUPLING = 0, 1, 2, 0
@@ -57,14 +58,6 @@ class Objective(Protocol):
         """
 
 
-class Coupling(Protocol):
-    """Chooses the partner of every row of x0, which stays in place with its cond."""
-
-    def __call__(
-        self, x0: Tensor, x1: Tensor, *, cond: Tree = None, generator: Randomness = None
-    ) -> Tensor: ...
-
-
 def process_of(model: AbstractDenoiser) -> GaussianConditional:
     """The process that the model reverses; a bare network is refused."""
     require(
@@ -72,24 +65,28 @@ def process_of(model: AbstractDenoiser) -> GaussianConditional:
         f"the model is {type(model).__name__}, which has no process; wrap it: Denoiser(network, process)",
         Unsuitable,
     )
-    return need(model.process, GaussianConditional, "this objective")  # type: ignore[return-value]
+    return need(model.process, GaussianConditional, "this objective")
 
 
-def check_data(process: GaussianConditional, x0: Tensor, end: Tensor | None) -> None:
-    """Refuse data that no objective can use, and an x_1 that is missing, unwanted or of another shape."""
+def check_batch(x0: Tensor) -> None:
+    """Refuse clean data that are no batch of floats."""
     require(
         isinstance(x0, Tensor) and x0.dtype in (torch.float32, torch.float64),
         f"x0 is {getattr(x0, 'dtype', type(x0).__name__)}; give float32 or float64, and leave half precision "
         "to autocast: 8 or 11 bits do not hold the times near 0 and 1",
     )
     require(x0.ndim >= 2, f"x0 has shape {tuple(x0.shape)}; give (B, *shape), with x0[:, None] for numbers")
-    has_end = process.end != "noise"
-    require(has_end or end is None, f"end was given, and {process!r} has no x_1; leave end out")
-    require(not has_end or end is not None, f"{process!r} needs x_1; give end=, shaped like x0")
-    require(
-        end is None or end.shape == x0.shape,
-        f"end is {None if end is None else tuple(end.shape)} and x0 {tuple(x0.shape)}; they must agree",
-    )
+
+
+def check_end(process: GaussianConditional, x0: Tensor, end: Tensor | None) -> None:
+    """Refuse an x_1 that is missing, unwanted or of another shape."""
+    # Plain conditions: this runs at every step, and the text of a process may hold a thousand numbers.
+    if end is None and process.end != "noise":
+        raise InputError(f"{process!r} needs x_1; give end=, shaped like x0")
+    if end is not None and process.end == "noise":
+        raise InputError(f"end was given, and {process!r} has no x_1; leave end out")
+    if end is not None and end.shape != x0.shape:
+        raise InputError(f"end is {tuple(end.shape)} and x0 {tuple(x0.shape)}; they must agree")
 
 
 def check_options(coupling: Coupling | None, share: float) -> None:
@@ -99,6 +96,19 @@ def check_options(coupling: Coupling | None, share: float) -> None:
         f"coupling is {coupling!r}; give a function such as transport.MinibatchOT(), or None",
     )
     require(0 <= share <= 1, f"label_dropout is {share}; give a share between 0 and 1, such as 0.1")
+
+
+def paired(coupling: Coupling | None, x0: Tensor, far: Tensor, cond: Tree, source: Source) -> Tensor:
+    """The partners (B, *shape) of x0 among `far`, as they come if there is no coupling."""
+    if coupling is None:
+        return far
+    found = coupling(x0, far, cond=cond, generator=source.child(COUPLING))
+    require(
+        isinstance(found, Tensor) and found.shape == far.shape,
+        f"the coupling answered with {tuple(found.shape) if isinstance(found, Tensor) else type(found)}; "
+        f"it returns the partners of x0 only, a tensor {tuple(far.shape)}",
+    )
+    return found
 
 
 def named(value: str | T, options: Mapping[str, T], kind: str) -> T:

@@ -13,7 +13,7 @@ These losses follow the data into their smallest detail and overfit there: where
 score(x) learns the score of the data.
 
 Oracle: on Gaussian data, the minimizer is that of denoising score matching (tests/objectives).
-Source: Hyvärinen (2005), theorem 1; Song, Garg, Shi & Ermon (2019), Sliced score matching, equation 8.
+Source: Hyvärinen (2005), theorem 1; Song, Garg, Shi & Ermon (2019), Sliced score matching.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ from girsanov.objectives.base import (
     Source,
     anchor_of,
     answers,
-    check_data,
+    check_batch,
+    check_end,
     per_sample,
     perturbed,
     process_of,
@@ -75,6 +76,7 @@ class ScoreOfSamples:
         generator: Randomness = None,
     ) -> Tensor:
         """Losses (B,); see `Objective`. `model` may also be a function, score(x) -> (B, *shape)."""
+        check_batch(x0)
         self._check_size(x0)
         source, keep = as_source(generator), torch.is_grad_enabled()
         with torch.enable_grad():  # validation runs without gradients, and the trace needs them
@@ -108,7 +110,7 @@ class ScoreOfSamples:
         """A noisy sample at time t and the denoiser's score there."""
         denoiser = cast(AbstractDenoiser, model)
         process = process_of(denoiser)
-        check_data(process, x0, end)
+        check_end(process, x0, end)
         t = torch.full(x0.shape[:1], cast(float, self.t), dtype=x0.dtype, device=x0.device)
         x = perturbed(process, t, x0, end, source.draw(x0, NOISE)).detach().requires_grad_()
         (score,) = answers(denoiser, ("score",), x, t, cond=cond, anchor=anchor_of(process, end))

@@ -14,7 +14,7 @@ network calls a sample.
 A loss may be negative; what it adds to its least value is ½E|ŷ - E[y | x_t]|².
 Oracle: the gradient at exact denoisers between Gaussians vanishes; the variance of paired gradients near
 the ends (tests/objectives).
-Source: Albergo, Boffi & Vanden-Eijnden (2023), equations 2.13, 2.15 and 2.18, and section 6.1.
+Source: Albergo, Boffi & Vanden-Eijnden (2023), Stochastic Interpolants, section 2.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ import torch
 from torch import Tensor
 
 from girsanov.denoiser import AbstractDenoiser
-from girsanov.errors import Unsuitable, require
+from girsanov.errors import Unsuitable
 from girsanov.noise import Randomness, as_source
 from girsanov.objectives.base import (
-    COUPLING,
     DATA_STD,
     NOISE,
-    Coupling,
     anchor_of,
     answers,
-    check_data,
+    check_batch,
+    check_end,
     check_options,
     drop_labels,
     named,
+    paired,
     per_sample,
     perturbed,
     process_of,
@@ -45,6 +45,7 @@ from girsanov.objectives.base import (
 )
 from girsanov.objectives.times import TIMES, TimeLaw, draw_times
 from girsanov.processes import GaussianConditional
+from girsanov.transport import Coupling
 from girsanov.typing import Tree
 
 
@@ -76,13 +77,13 @@ class InterpolantLoss:
     ) -> Tensor:
         """Losses (B,); see `Objective`."""
         process = process_of(model)
-        check_data(process, x0, end)
+        check_batch(x0)
+        check_end(process, x0, end)
         words = self._words(model, process)
         source = as_source(generator)
         t = draw_times(named(self.times, TIMES, "law of times"), process, DATA_STD, x0, source)
         z = source.draw(x0, NOISE)
-        if self.coupling is not None and end is not None:
-            end = self.coupling(x0, end, cond=cond, generator=source.child(COUPLING))
+        end = None if end is None else paired(self.coupling, x0, end, cond, source)
         cond = drop_labels(cond, self.label_dropout, source)
         total = _terms(model, process, words, (t, x0, end, z), cond)
         if self.antithetic and not _without_noise(process):
@@ -92,23 +93,16 @@ class InterpolantLoss:
     def _words(self, model: AbstractDenoiser, process: GaussianConditional) -> tuple[str, ...]:
         """What is trained, or a refusal where that leaves an answer of the model untrained."""
         words = self.words or model.stored
-        require(
-            len(model.stored) <= len(words),
-            f"this loss trains {', '.join(words)}, and the model stores {', '.join(model.stored)}; "
-            "use objectives.interpolant_loss(), which trains all it stores",
-            Unsuitable,
-        )
-        require(
-            not _without_noise(process) or not {"noise", "score"} & set(words),
-            f"{process!r} has no noise to predict; use objectives.velocity_loss()",
-            Unsuitable,
-        )
-        require(
-            self.coupling is None or process.end == "marginal",
-            f"this coupling pairs two laws, and {process!r} joins data to "
-            + ("noise; use objectives.flow_matching(coupling)" if process.end == "noise" else "its anchor"),
-            Unsuitable,
-        )
+        if len(model.stored) > len(words):
+            raise Unsuitable(
+                f"this loss trains {', '.join(words)}, and the model stores {', '.join(model.stored)}; "
+                "use objectives.interpolant_loss(), which trains all it stores"
+            )
+        if _without_noise(process) and {"noise", "score"} & set(words):
+            raise Unsuitable(f"{process!r} has no noise to predict; use objectives.velocity_loss()")
+        if self.coupling is not None and process.end != "marginal":
+            use = "its anchor" if process.end == "anchor" else "noise; use objectives.flow_matching(coupling)"
+            raise Unsuitable(f"this coupling pairs two laws, and {process!r} joins data to {use}")
         return words
 
 

@@ -8,10 +8,18 @@ is least at the conditional expectation, for every weight and every law of the t
 error is taken in the stored word, as the network answers, and multiplied by what turns it into the
 error that the weighting weighs; no answer is converted, so nothing is lost to rounding.
 
-The default weighs the network's own target evenly. With preconditioning (`data_std`) that is the residual
+The default weighs the network's own target evenly. With preconditioning (`data_std`) that is the residual F
 of unit variance, so the weighting is that of EDM on any process. The times default to the logistic law of
-the noise level, which is broad and does not depend on the schedule. Measured on a ring of eight Gaussians
-in the plane, against the other laws: see docs/objectives.
+the noise level, which has EDM's centre and wider tails and does not depend on the schedule. Measured on a
+ring of eight Gaussians (2,000 steps of batch 256, two seeds): the mean squared error of F over noise
+levels, and in brackets the sliced distance of samples from those of the exact denoiser, in 1/1000:
+
+                                                rectified flow     VP          EDM
+    the default                                    3.0 (17)     3.4 (19)    3.6 (18)
+    times="log-normal"                            18.5 (18)    14.5 (19)   13.3 (18)
+    times="uniform"                                4.9 (19)    37.2 (45)    145 (170)
+    times="uniform", predict="noise"              57.9 (21)    34.0 (32)    104 (76)
+    times="uniform", weighting="min-snr"          48.8 (51)    65.1 (58)    105 (79)
 
 Oracle: the gradient at exact denoisers vanishes; identities between predictions (tests/objectives).
 Source: Vincent (2011), A connection between score matching and denoising autoencoders; Song et al. (2021),
@@ -25,19 +33,18 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from girsanov.denoiser import AbstractDenoiser
-from girsanov.errors import Unsuitable, choose, require
+from girsanov.errors import Unsuitable, choose
 from girsanov.noise import Randomness, as_source
 from girsanov.objectives.base import (
-    COUPLING,
     DATA_STD,
     NOISE,
-    Coupling,
-    Source,
     anchor_of,
-    check_data,
+    check_batch,
+    check_end,
     check_options,
     drop_labels,
     named,
+    paired,
     per_sample,
     perturbed,
     process_of,
@@ -47,6 +54,7 @@ from girsanov.objectives.times import TIMES, TimeLaw, draw_times
 from girsanov.objectives.weightings import WEIGHTINGS, Weighting, residual_scale
 from girsanov.processes import GaussianConditional
 from girsanov.processes.conversion import WORDS
+from girsanov.transport import Coupling
 from girsanov.typing import Scalar, Tree
 
 UNIFORM = "uniform"
@@ -81,34 +89,22 @@ class Matching:
     ) -> Tensor:
         """Losses (B,); see `Objective`."""
         process, scale = process_of(model), data_std_of(model)
-        check_data(process, x0, end)
+        check_batch(x0)
+        check_end(process, x0, end)
         self._check_fit(process, model.stored, scale)
         source = as_source(generator)
         law = named(self.times, TIMES, "law of times")
         t = draw_times(law, process, scale or DATA_STD, x0, source, self.stratified)
         z = source.draw(x0, NOISE)
-        z, end = self._coupled(process, x0, z, end, cond, source)
+        if end is None:
+            z = paired(self.coupling, x0, z, cond, source)
+        else:
+            end = paired(self.coupling, x0, end, cond, source)
         x = perturbed(process, t, x0, end, z)
         cond = drop_labels(cond, self.label_dropout, source)
         (answer,) = model(x, t, cond=cond, anchor=anchor_of(process, end))
         error = answer - target(process, model.stored[0], t, x0, end, z)
         return self._weight(t, process, model.stored[0], scale) * per_sample(error.square())
-
-    def _coupled(
-        self,
-        process: GaussianConditional,
-        x0: Tensor,
-        z: Tensor,
-        end: Tensor | None,
-        cond: Tree,
-        source: Source,
-    ) -> tuple[Tensor, Tensor | None]:
-        """The noise and x_1, with the random end paired with x0."""
-        if self.coupling is None:
-            return z, end
-        far = z if end is None else end
-        far = self.coupling(x0, far, cond=cond, generator=source.child(COUPLING))
-        return (far, None) if end is None else (z, far)
 
     def _weight(self, t: Tensor, process: GaussianConditional, stored: str, scale: float | None) -> Scalar:
         """The weight of the squared error of the stored word at times t (B,)."""
@@ -121,31 +117,29 @@ class Matching:
 
     def _check_fit(self, process: GaussianConditional, stored: tuple[str, ...], scale: float | None) -> None:
         """Refuse a model whose answers this loss would not train, or not determine."""
-        even = self.weighting == UNIFORM
-        require(
-            len(stored) == 1,
-            f"this objective trains one word and the model stores {', '.join(stored)}; "
-            "use objectives.interpolant_loss(), which trains them together",
-            Unsuitable,
-        )
-        require(
-            self.coupling is None or process.end != "anchor",
-            f"a coupling chooses x_1, and in {process!r} x_1 belongs to its x_0; leave coupling out",
-            Unsuitable,
-        )
-        require(
-            process.end != "marginal" or (even and self.predict in (None, *stored)),
-            f"{process!r} has two random ends, so one prediction does not give the others; use "
-            f"weighting='uniform' and a model that stores what is trained, here {self.predict or stored[0]}",
-            Unsuitable,
-        )
-        bounded = self.predict in (None, "noise", "score") if even else self.weighting != "edm"
-        require(
-            process.alpha(1.0) != 0 or stored[0] not in ("noise", "score") or scale is not None or bounded,
-            f"a model that stores {stored[0]} says nothing about the data at t = 1 of {process!r}, and this "
-            "weight is infinite there; store data or velocity, or weigh by 'min-snr' or 'uniform'",
-            Unsuitable,
-        )
+        word, even = self.predict or stored[0], self.weighting == UNIFORM
+        if len(stored) != 1:
+            raise Unsuitable(
+                f"this objective trains one word and the model stores {', '.join(stored)}; "
+                "use objectives.interpolant_loss(), which trains them together"
+            )
+        if self.coupling is not None and process.end == "anchor":
+            raise Unsuitable(
+                f"a coupling chooses x_1, and in {process!r} x_1 belongs to its x_0; leave coupling out"
+            )
+        if process.end == "marginal" and not (even and word in stored):
+            raise Unsuitable(
+                f"{process!r} has two random ends, so one prediction does not give the others; use "
+                f"weighting='uniform' and a model that stores what is trained, here {word}"
+            )
+        if process.end != "marginal" and "end" in (word, *stored):
+            raise Unsuitable(f"x_1 of {process!r} is nothing to learn; predict data, noise or velocity")
+        blind = scale is None and stored[0] in ("noise", "score") and process.alpha(1.0) == 0
+        if blind and (word not in ("noise", "score") if even else self.weighting == "edm"):
+            raise Unsuitable(
+                f"a model that stores {stored[0]} says nothing about the data at t = 1 of {process!r}, and "
+                "this weight is infinite there; store data or velocity, or weigh by 'min-snr' or 'uniform'"
+            )
 
 
 def score_matching(

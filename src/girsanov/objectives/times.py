@@ -7,7 +7,7 @@ function, truncated to the times that the process has. The log-SNR laws are laws
     uniform       t uniform                                             (Song et al. 2021)
     logit-normal  log(t/(1-t)) ~ N(0, 1)                                (Esser et al. 2024)
     log-normal    log(σ/s) ~ N(-0.51, 1.2²): log σ ~ N(-1.2, 1.2²) at s = 0.5  (Karras et al. 2022)
-    logistic      log(σ/s) logistic of scale 1; for rectified flow and s = 1 it is the uniform law
+    logistic      log(σ/s) logistic around -0.5 of scale 1: the same centre, wider tails; the default
     likelihood    log(1 + s²/σ²) uniform: with unit weight on the residual, the likelihood weighting
 
 Draws are stratified: sample i of the batch takes u_i = U + iφ modulo 1, with one U for the batch and φ the
@@ -94,9 +94,12 @@ def log_normal(
 
 
 def logistic(
-    u: Tensor, process: GaussianConditional, data_std: float, mean: float = 0.0, scale: float = 1.0
+    u: Tensor, process: GaussianConditional, data_std: float, mean: float = -0.5, scale: float = 1.0
 ) -> Tensor:
-    """log(σ/s) logistic: wider than the normal, so every noise level that sampling meets is seen."""
+    """log(σ/s) logistic: every noise level that sampling meets is seen, as a normal's tails are not.
+
+    With mean 0, for data with s = 1, it is the uniform law of rectified flow.
+    """
     first, last = log_noise_limits(process)
     y = _truncated(u, mean + math.log(data_std), scale, first, last, torch.sigmoid, torch.logit)
     return process.time_at(-y)
@@ -106,7 +109,7 @@ def likelihood(u: Tensor, process: GaussianConditional, data_std: float) -> Tens
     """Importance sampling for the likelihood: p(t) ∝ the likelihood weight of the unit-variance residual.
 
     That weight is -λ'α²s²/v² up to a factor, the derivative of log(1 + s²/σ²) in t, so this quantity is
-    uniform. After Song et al. (2021b), section 4.2, who sample by g²/γ².
+    uniform. After Song et al. (2021b), who sample by g²/γ².
     """
     first, last = log_noise_limits(process)
     most, least = (torch.log1p((data_std / y.exp()) ** 2) for y in (first, last))

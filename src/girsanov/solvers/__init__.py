@@ -1,6 +1,7 @@
 """Samplers as data, the loop that runs them, and likelihood."""
 
 from girsanov.solvers.builder import Affine, PlanBuilder, Prediction
+from girsanov.solvers.diffusers import from_diffusers, to_diffusers
 from girsanov.solvers.exponential import exponential
 from girsanov.solvers.grids import Grid, grid
 from girsanov.solvers.langevin import PredictorCorrector
@@ -43,6 +44,7 @@ __all__ = [
     "exponential",
     "flow",
     "for_process",
+    "from_diffusers",
     "grid",
     "heun",
     "log_likelihood",
@@ -56,4 +58,5 @@ __all__ = [
     "sample",
     "solver",
     "steps",
+    "to_diffusers",
 ]

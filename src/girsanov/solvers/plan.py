@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor
@@ -154,6 +154,12 @@ class Plan:
         from girsanov.solvers.run import run
 
         return run(self, model, x, cond=cond, anchor=anchor, generator=generator)
+
+    def to_diffusers(self, prediction_type: str | None = None) -> Any:
+        """The plan as the scheduler of a diffusers pipeline; see `girsanov.solvers.diffusers`."""
+        from girsanov.solvers.diffusers import to_diffusers
+
+        return to_diffusers(self, prediction_type=prediction_type)
 
     # Algebra.
 

@@ -9,14 +9,15 @@ Sums are taken in float32 for half-precision samples, else in the dtype of x; co
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator
 
 import torch
 from torch import Tensor
 
 from girsanov.denoiser import AbstractDenoiser
-from girsanov.errors import NotFinite, Unsuitable, require
-from girsanov.noise import Noise, Randomness, Sequential, as_source
+from girsanov.errors import NotFinite, Unsuitable
+from girsanov.noise import Randomness, Source, as_source
 from girsanov.solvers.plan import ANCHOR, INITIAL, NOISE, OUTPUT, STATE, Plan, Row
 from girsanov.typing import Tree
 
@@ -51,7 +52,7 @@ class Live:
 Loop = Generator[tuple[Row, Live], tuple[Tensor, ...] | None, Tensor]
 
 
-def steps(plan: Plan, x: Tensor, source: Noise | Sequential, anchor: Tensor | None = None) -> Loop:
+def steps(plan: Plan, x: Tensor, source: Source, anchor: Tensor | None = None) -> Loop:
     """Run a plan, one row at a time.
 
     Yields:
@@ -120,12 +121,11 @@ def run(
         Unsuitable: the plan was made for another process.
         NotFinite: the model answered with NaN or infinity; on an accelerator found at the end only.
     """
-    require(
-        plan.process == model.process,
-        f"the plan was made for {plan.process!r}, and the model reverses {model.process!r}. Build it with "
-        "model.process.",
-        Unsuitable,
-    )
+    if plan.process != model.process:  # no `require`: writing out a long table takes longer than a step
+        raise Unsuitable(
+            f"the plan was made for {plan.process!r}, and the model reverses {model.process!r}. Build it with "
+            "model.process."
+        )
     if plan.predicts != model.stored:
         plan = plan.recast(model.stored)
     loop = steps(plan, x, as_source(generator), anchor)
@@ -136,7 +136,8 @@ def run(
         try:
             row, live = loop.send(answers)
         except StopIteration as done:
-            _require_finite(done.value, f"after {plan.calls} calls")
+            if not _finite(done.value):
+                _refuse(done.value, f"after {plan.calls} calls")
             return done.value.to(x.dtype)
         if edit is not None and row.node >= 0:
             live.state = edit(row, live.state)
@@ -146,17 +147,22 @@ def run(
         state = live.state.to(x.dtype) if narrow else live.state
         answers = model(state, row.t, cond=cond, anchor=anchor)
         calls += 1
-        if watch:
-            for answer in answers:
-                _require_finite(answer, f"in call {calls} of {plan.calls}, at t = {row.t:.6g}")
+        for answer in answers if watch else ():
+            if not _finite(answer):
+                _refuse(answer, f"in call {calls} of {plan.calls}, at t = {row.t:.6g}")
 
 
-def _require_finite(values: Tensor, where: str) -> None:
-    if not torch.isfinite(values.sum()):
-        bad = (~torch.isfinite(values.flatten(1))).any(1).nonzero()[:, 0].tolist()
-        if bad:
-            raise NotFinite(
-                f"NaN or infinity {where}, in {len(bad)} of {len(values)} samples (the first is number {bad[0]}). "
-                "Train longer or at a lower rate, lower the guidance scale, or choose a plan with a smaller "
-                "plan.condition."
-            )
+def _finite(values: Tensor) -> bool:
+    """One pass, and the first look only: a sum of finite numbers may overflow."""
+    return math.isfinite(values.sum().item())
+
+
+def _refuse(values: Tensor, where: str) -> None:
+    """The second look, and the refusal if it finds a culprit."""
+    bad = (~torch.isfinite(values.flatten(1))).any(1).nonzero()[:, 0].tolist()
+    if bad:
+        raise NotFinite(
+            f"NaN or infinity {where}, in {len(bad)} of {len(values)} samples (the first is number {bad[0]}). "
+            "Train longer or at a lower rate, lower the guidance scale, or choose a plan with a smaller "
+            "plan.condition."
+        )
