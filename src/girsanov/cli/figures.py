@@ -102,7 +102,7 @@ def lines(curves: Mapping[str, Line], *, title: str, x: str, y: str, ticks: Sequ
             axes.set_xticks(ticks, [f"{at:g}" for at in ticks])
             axes.xaxis.minorticks_off()
         axes.set(xlabel=x, ylabel=y, title=title)
-        axes.legend()
+        axes.legend(loc="upper right")
 
     return chart(paint)
 
@@ -116,7 +116,7 @@ def histograms(values: Mapping[str, Tensor], *, title: str, x: str) -> bytes:
         for colour, (name, numbers) in zip(COLOURS, values.items(), strict=False):
             axes.hist(numbers.numpy(), edges, color=colour, alpha=0.65, label=name)
         axes.set(xlabel=x, ylabel="count", title=title)
-        axes.legend()
+        axes.legend(loc="upper left")
 
     return chart(paint)
 
