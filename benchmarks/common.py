@@ -59,7 +59,9 @@ def table(results: Sequence[Result]) -> str:
     lines = [f"{'':{width}} {'ours':>11} {'peer':>11} {'ratio':>8} {'bar':>7}"]
     for name, r in zip(names, results, strict=True):
         costs = f"{r.ours:>11.4g} {r.peer:>11.4g} {r.ratio:>8.3g} {r.bar:>7.3g}"
-        lines.append(f"{name:{width}} {costs}  {'met' if r.met else 'MISSED'}  {r.peer_name} {r.peer_version}")
+        lines.append(
+            f"{name:{width}} {costs}  {'met' if r.met else 'MISSED'}  {r.peer_name} {r.peer_version}"
+        )
     return "\n".join(lines)
 
 

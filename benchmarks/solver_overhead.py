@@ -14,9 +14,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+from common import Result, main, seconds
 from torch import Tensor
 
-from common import Result, main, seconds
 from girsanov import processes, solvers
 from girsanov.denoiser import AbstractDenoiser
 from girsanov.typing import Time, Tree
@@ -74,7 +74,10 @@ def overhead(shape: tuple[int, ...]) -> list[Result]:
     same = solvers.run(plans[1], model, x)
     assert torch.allclose(same, step_all(), rtol=1e-3, atol=1e-3 * same.abs().max().item())
     runs = [repeated(lambda plan=plan: solvers.run(plan, model, x)) for plan in plans]  # type: ignore[misc]
-    bare, setup = repeated(lambda: model(x, 0.5), RUNS * STEPS), repeated(lambda: scheduler.set_timesteps(STEPS))
+    bare, setup = (
+        repeated(lambda: model(x, 0.5), RUNS * STEPS),
+        repeated(lambda: scheduler.set_timesteps(STEPS)),
+    )
     *ours, asked, stepped, reset = seconds(*runs, bare, repeated(step_all), setup)
     per_call = 1e6 / (RUNS * STEPS)
     peer, name = (stepped - reset) * per_call, "diffusers DPMSolverMultistepScheduler.step"
