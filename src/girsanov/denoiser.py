@@ -61,6 +61,11 @@ class AbstractDenoiser(nn.Module, ABC):
             anchor: (B, *shape), x_1 where the process has a known one.
         """
 
+    @property
+    def calls_per_call(self) -> int:
+        """Network calls that one call of it costs: 1, and more under guidance."""
+        return 1
+
     def predict(
         self, word: str, x: Tensor, t: Time, *, cond: Tree = None, anchor: Tensor | None = None
     ) -> Tensor:
@@ -124,6 +129,11 @@ class Denoiser(AbstractDenoiser):
         for word in stored:
             choose(word, dict.fromkeys(WORDS), "prediction")
         need(process, GaussianConditional, "Denoiser")
+        require(
+            "end" not in stored or process.end != "noise",
+            f"predicts='end', and {process!r} has no x_1; predict another word",
+            Unsuitable,
+        )
         if data_std is not None:
             require(0 < data_std < float("inf"), f"data_std is {data_std}; give a number above 0, or None")
             require(

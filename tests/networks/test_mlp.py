@@ -40,7 +40,7 @@ def relative_error(net, exact):
 
 
 def test_learns_the_exact_denoiser(trained):
-    assert relative_error(trained, lambda x, sigma: x / (1 + sigma**2)) < 0.08
+    assert relative_error(trained, lambda x, sigma: x / (1 + sigma**2)) < 0.06
 
 
 def test_the_error_sees_a_wrong_denoiser(trained):

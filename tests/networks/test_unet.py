@@ -35,3 +35,8 @@ def test_dropout_acts_in_training_only():
 def test_heads_that_do_not_fit_are_refused():
     with pytest.raises(InputError, match="4 heads do not divide a width of 45"):
         UNet(1, width=15)
+
+
+def test_the_answer_is_stored_as_images_are():
+    """So that `view` and the arithmetic of samplers meet one layout."""
+    assert UNet(2, width=8)(torch.zeros(2, 2, 8, 8), torch.zeros(2)).is_contiguous()

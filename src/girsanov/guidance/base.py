@@ -42,8 +42,3 @@ def check_scale(scale: float) -> None:
         isinstance(scale, float | int) and math.isfinite(scale),
         f"scale is {scale!r}; give a finite number, 1 for the rule of probability",
     )
-
-
-def calls(model: AbstractDenoiser) -> int:
-    """How often one call of a denoiser asks its network: 1, unless it is guided."""
-    return getattr(model, "calls_per_call", 1)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from girsanov.denoiser import AbstractDenoiser
 from girsanov.errors import require
-from girsanov.guidance.base import calls, check_denoiser, check_scale
+from girsanov.guidance.base import check_denoiser, check_scale
 from girsanov.typing import Time, Tree
 
 
@@ -33,7 +33,7 @@ class ClassifierFree(AbstractDenoiser):
     @property
     def calls_per_call(self) -> int:
         """2 calls of the network, 1 where w is 0 or 1."""
-        return (1 if self.scale in (0.0, 1.0) else 2) * calls(self.model)
+        return (1 if self.scale in (0.0, 1.0) else 2) * self.model.calls_per_call
 
     def forward(
         self, x: Tensor, t: Time, *, cond: Tree = None, anchor: Tensor | None = None

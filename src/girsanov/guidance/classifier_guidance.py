@@ -22,7 +22,7 @@ from torch import Tensor
 
 from girsanov.denoiser import AbstractDenoiser
 from girsanov.errors import InputError, require
-from girsanov.guidance.base import calls, check_denoiser, check_one_random_end, check_scale
+from girsanov.guidance.base import check_denoiser, check_one_random_end, check_scale
 from girsanov.processes import GaussianConditional
 from girsanov.processes.base import like_batch
 from girsanov.typing import Scalar, Time, Tree
@@ -49,7 +49,7 @@ class Classified(AbstractDenoiser):
     @property
     def calls_per_call(self) -> int:
         """The calls of the denoising network; the classifier's are beside them."""
-        return calls(self.model)
+        return self.model.calls_per_call
 
     def forward(
         self, x: Tensor, t: Time, *, cond: Tree = None, anchor: Tensor | None = None

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from girsanov.denoiser import AbstractDenoiser
 from girsanov.errors import require
-from girsanov.guidance.base import calls, check_denoiser, check_one_random_end
+from girsanov.guidance.base import check_denoiser, check_one_random_end
 from girsanov.typing import Time, Tree
 
 
@@ -41,7 +41,7 @@ class Thresholded(AbstractDenoiser):
     @property
     def calls_per_call(self) -> int:
         """As many as the model inside."""
-        return calls(self.model)
+        return self.model.calls_per_call
 
     def forward(
         self, x: Tensor, t: Time, *, cond: Tree = None, anchor: Tensor | None = None

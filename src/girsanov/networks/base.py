@@ -14,7 +14,7 @@ Time enters as Fourier features, cos(ω t) and sin(ω t), with ω in geometric p
 little over the few units that a noise level spans) to 64 (tells 0.001 from 0.01 in diffusion time).
 Source: Tancik et al. (2020), Fourier features let networks learn high frequency functions.
 Oracle: attention is a permutation-equivariant mean of values; features have unit modulus
-(tests/networks/test_base.py).
+(tests/networks/test_network_base.py).
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Two stages of one residual block (see `unet`), 3×3 convolutions, half the sides in between; the mean over
 the pixels is the last feature. Called as the other networks are, it answers logits of p(label | x_t).
 Source: Dhariwal & Nichol (2021), section 4 (classifier guidance), arXiv 2105.05233.
-Oracle: real digits it has not seen (tests/networks/test_classifier.py).
+Oracle: real digits it has not seen (tests/networks/test_network_classifier.py).
 """
 
 from __future__ import annotations
@@ -53,6 +53,6 @@ class Classifier(nn.Module):
     def forward(self, x: Tensor, t: Tensor, cond: Tree = None) -> Tensor:
         require_batch(self, x, t, (self.channels, None, None))
         embedding = self.embedding(t, cond)
-        h = self.fine(self.stem(x.contiguous(memory_format=torch.channels_last)), embedding)
+        h = self.fine(self.stem(x).contiguous(memory_format=torch.channels_last), embedding)
         h = self.coarse(self.shrink(h), embedding)
         return self.head(F.silu(self.norm(h)).mean((2, 3)))

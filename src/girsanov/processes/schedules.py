@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -182,7 +183,7 @@ class TabulatedVP(_LogAlpha):
         found = np.interp(-np.asarray(log_alpha), -nodes, grid)
         return float(found) if isinstance(log_alpha, float | int) else found
 
-    @property
+    @cached_property
     def _nodes(self) -> np.ndarray:
         return np.array((0.0, *self.log_alphas))
 
