@@ -217,6 +217,8 @@ def figure(report: Report) -> Figure:
             calls, found.min(0).values, found.max(0).values, color=colour, alpha=0.2, linewidth=0
         )
     right.set(xscale="log", yscale="log")
+    right.set_xticks(calls, calls)
+    right.xaxis.minorticks_off()
     right.set_xlabel("score evaluations", fontsize=8)
     right.set_title("error of the modes' width", fontsize=9)
     right.legend(fontsize=7, frameon=False)

@@ -28,7 +28,7 @@ from girsanov.papers import digits
 from girsanov.papers.base import Bar, Budget, Claim, Paper
 from girsanov.papers.report import PALETTE, Report, canvas
 from girsanov.processes import VP, Interpolant
-from girsanov.solvers import Plan, ddim, dpm_multistep, dpm_singlestep, flow, grid, sample
+from girsanov.solvers import Grid, Plan, ddim, dpm_multistep, dpm_singlestep, flow, grid, sample
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -135,7 +135,7 @@ def thresholds(report: Report, seed: int, model: AbstractDenoiser, n: int) -> No
     # The grid ends at t_min: the data answer of a last step to 0 would be in range by construction.
     plan = dpm_multistep(VP(), grid("uniform", CALLS, to_zero=False))
     guided, label = classifier_free(model, STRONG), torch.arange(n) % 10
-    reader = digits.reader(seed=seed, steps=report.budget.pick(smoke=2, cpu=400))
+    reader = digits.reader(steps=report.budget.pick(smoke=2, cpu=400))
     out, right = [], []
     for one in (thresholded(guided), guided):
         x = sample(one, n, cond=label, plan=plan.recast(one.stored), seed=seed)
@@ -160,7 +160,8 @@ def order(report: Report, seed: int) -> None:
     ).x
     steps = report.budget.pick(smoke=(20, 40), cpu=(80, 160, 320, 640))
     errors = {}
-    for name, solver in {"2M": dpm_multistep, "DDIM": ddim}.items():
+    solvers: dict[str, Callable[[Interpolant, Grid], Plan]] = {"2M": dpm_multistep, "DDIM": ddim}
+    for name, solver in solvers.items():
         plans = [solver(process, grid("log-snr", k, to_zero=False)).recast(guided.stored) for k in steps]
         errors[name] = [float((plan(guided, x, cond=label) - exact).square().mean().sqrt()) for plan in plans]
     least = {name: min(math.log2(a / b) for a, b in pairwise(found)) for name, found in errors.items()}
@@ -201,6 +202,9 @@ def figure(report: Report) -> Figure:
         ax.set(xscale="log", yscale="log")
         ax.set_title(title, fontsize=9)
         ax.set_xlabel(axis, fontsize=8)
+        ticks = steps if ax is slope else calls
+        ax.set_xticks(ticks, ticks)
+        ax.xaxis.minorticks_off()
         ax.legend(fontsize=7, frameon=False)
     return drawn
 
