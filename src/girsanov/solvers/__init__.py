@@ -1,5 +1,6 @@
 """Samplers as data, the loop that runs them, and likelihood."""
 
+from girsanov.solvers.analytic import GaussianFlow, Skipped
 from girsanov.solvers.builder import Affine, PlanBuilder, Prediction
 from girsanov.solvers.exponential import exponential
 from girsanov.solvers.grids import Grid, grid
@@ -24,6 +25,7 @@ __all__ = [
     "SOLVERS",
     "TABLEAUS",
     "Affine",
+    "GaussianFlow",
     "Grid",
     "Live",
     "Plan",
@@ -32,6 +34,7 @@ __all__ = [
     "PredictorCorrector",
     "Row",
     "Sampler",
+    "Skipped",
     "Term",
     "ancestral",
     "ddim",
