@@ -54,10 +54,9 @@ class Classified(AbstractDenoiser):
     def forward(
         self, x: Tensor, t: Time, *, cond: Tree = None, anchor: Tensor | None = None
     ) -> tuple[Tensor, ...]:
-        answers = self.model(x, t, cond=None, anchor=anchor)
-        t = t.clamp(max=self.last) if isinstance(t, Tensor) else min(t, self.last)
-        pull = self.scale * self._gradient(x, t, cond)
-        time = like_batch(t, x)
+        inside = t.clamp(max=self.last) if isinstance(t, Tensor) else min(t, self.last)
+        pull = self.scale * self._gradient(x, inside, cond)  # first, because it looks at cond
+        answers, time = self.model(x, t, cond=None, anchor=anchor), like_batch(inside, x)
         return tuple(
             answer + self._factor(word, time) * pull
             for answer, word in zip(answers, self.stored, strict=True)
