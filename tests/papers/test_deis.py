@@ -1,5 +1,7 @@
 """The parts of the DEIS paper that the library's own tests do not cover."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from oracles import seeded
@@ -71,5 +73,5 @@ def test_the_slow_start_ends_on_the_grid():
     times = tuple(0.7 - 0.01 * i for i in range(20))
     found = paper.gently(times, 4)
     assert found[0] == times[0] and found[-1] == times[-1] and found[-10:] == times[-10:]
-    assert all(a > b for a, b in zip(found, found[1:]))
+    assert all(a > b for a, b in pairwise(found))
     assert found[0] - found[1] == pytest.approx(0.01**2)

@@ -88,7 +88,7 @@ MONOTONE = Claim(
     bar=Bar(">=", plus=1.0),
 )
 
-STEPS = 50
+STEPS = 30
 """Heun steps, uniform in time, of the trajectories that are looked at."""
 
 WHEN = (1.0, 0.8, 0.6, 0.4, 0.2)
@@ -134,12 +134,12 @@ def run_paper(budget: Budget) -> Report:
     for seed in budget.seeds:
         model = digits.model(process, seed=seed, steps=budget.pick(smoke=3, cpu=digits.STEPS))
         model.eval()
-        x = process.reference_std * Noise(seed).draw(torch.empty(budget.pick(smoke=16, cpu=512), 1, 8, 8), 0)
+        x = process.reference_std * Noise(seed).draw(torch.empty(budget.pick(smoke=16, cpu=256), 1, 8, 8), 0)
         path = trajectory(model, x, times)
         shape(report, seed, model, path, times)
         error = follows(report, seed, flow, path, times)
         skipping(report, seed, model, flow, budget)
-        changes(report, seed, model, flow, x[: budget.pick(smoke=2, cpu=48)], times)
+        changes(report, seed, model, flow, x[: budget.pick(smoke=2, cpu=24)], times)
         if seed == budget.seeds[0]:
             pictures(report, model, flow, path[:1], times, error)
     return report
@@ -147,9 +147,7 @@ def run_paper(budget: Budget) -> Report:
 
 def shape(report: Report, seed: int, model: Denoiser, path: Tensor, times: tuple[float, ...]) -> None:
     """How flat trajectories are, and when each principal component of the data appears."""
-    forward = model.process.simulate(
-        path[:, -1], torch.tensor(times).flip(0), generator=Noise(seed).child(1)
-    )
+    forward = model.process.simulate(path[:, -1], torch.tensor(times).flip(0), generator=Noise(seed).child(1))
     report.add(PLANAR, seed, ours=float(planarity(path).mean()), baseline=float(planarity(forward).mean()))
     flow = GaussianFlow.of(digits.split().x, model.process)
     share = flow.variances.cumsum(0) / flow.variances.sum()
@@ -177,7 +175,7 @@ def follows(report: Report, seed: int, flow: GaussianFlow, path: Tensor, times: 
 
 def skipping(report: Report, seed: int, model: Denoiser, flow: GaussianFlow, budget: Budget) -> None:
     """Heun on EDM's grid, whole and begun where the closed form is 5 % off."""
-    process, n = model.process, budget.pick(smoke=80, cpu=1797)
+    process, n = model.process, budget.pick(smoke=80, cpu=1000)
     times = grid("karras", budget.pick(smoke=6, cpu=18)).times(process)
     x = process.reference_std * Noise(seed).child(2).draw(torch.empty(n, 1, 8, 8), 0)
     error = relative_error(
@@ -231,7 +229,11 @@ def pictures(
         [gaussian.data(states[:, i], times[i])[0, 0] for i in chosen],
     ]
     report.kept["sheet"] = torch.cat([torch.cat(row, 1) for row in rows])
-    report.kept["shown"], report.kept["times"], report.kept["error"] = [times[i] for i in chosen], times, error
+    report.kept["shown"], report.kept["times"], report.kept["error"] = (
+        [times[i] for i in chosen],
+        times,
+        error,
+    )
 
 
 def figure(report: Report) -> Figure:

@@ -110,7 +110,7 @@ def dpm_solver_3(process: Interpolant, times: tuple[float, ...]) -> Plan:
         h = process.log_snr(t) - process.log_snr(s)
         one, two = (process.time_at(process.log_snr(s) + r * h) for r in (1 / 3, 2 / 3))
 
-        def moved(to: float, r: float, x=x, s=s, h=h, e=first.noise):  # noqa: ANN001, ANN202
+        def moved(to: float, r: float, x=x, s=s, h=h, e=first.noise):
             return (process.alpha(to) / process.alpha(s)) * x - process.gamma(to) * expm1(r * h) * e
 
         _, middle = plan.call(moved(one, 1 / 3), one, stage=True)

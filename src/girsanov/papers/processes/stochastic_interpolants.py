@@ -80,7 +80,9 @@ LINE = torch.linspace(-5, 5, 401, dtype=torch.float64)
 """The grid of the one-dimensional laws."""
 
 
-def train(process: Interpolant, objective: Objective, x: Tensor, *, words: tuple[str, ...], seed: int, steps: int) -> Denoiser:
+def train(
+    process: Interpolant, objective: Objective, x: Tensor, *, words: tuple[str, ...], seed: int, steps: int
+) -> Denoiser:
     """A small network between x and the standard normal law."""
     end = Noise(seed).child(9).draw(x, 0)
     with torch.random.fork_rng(devices=[]):
@@ -204,8 +206,12 @@ def bounds(report: Report, seed: int, trials: int, steps: int) -> None:
     for s in times[:-1]:
         b, eta = (y[:, 0] for y in model(x, s))
         # Δb and Δs of every trial: waves of random size, length and phase.
-        db, ds = (wave[:, i, None] * torch.sin(wave[:, i + 1, None] * LINE + wave[:, i + 2, None]) for i in (0, 3))
-        bound += h * (density(law, normal, process, s) * (db - epsilon * ds).square()).sum(1) * dx / (4 * epsilon)
+        db, ds = (
+            wave[:, i, None] * torch.sin(wave[:, i + 1, None] * LINE + wave[:, i + 2, None]) for i in (0, 3)
+        )
+        bound += (
+            h * (density(law, normal, process, s) * (db - epsilon * ds).square()).sum(1) * dx / (4 * epsilon)
+        )
         drift = -(b + db) + epsilon * (-eta / process.gamma(s) + ds)
         rho = torch.stack([step(r, LINE + h * d, 2 * epsilon * h) for r, d in zip(rho, drift, strict=True)])
     truth = density(law, normal, process, times[-1])
@@ -251,7 +257,10 @@ def figure(report: Report) -> Figure:
     middle.legend(fontsize=8, frameon=False)
     for k, (bound, divergence) in enumerate(report.kept["bound"]):
         right.loglog(bound, divergence.clamp(min=1e-6), ".", color=PALETTE[k])
-    ends = [min(float(b.min()) for b, _ in report.kept["bound"]), max(float(b.max()) for b, _ in report.kept["bound"])]
+    ends = [
+        min(float(b.min()) for b, _ in report.kept["bound"]),
+        max(float(b.max()) for b, _ in report.kept["bound"]),
+    ]
     right.loglog(ends, ends, color=PALETTE[4], label="equal")
     right.set(xlabel="bound", title="divergence of perturbed SDEs")
     right.legend(fontsize=8, frameon=False)

@@ -32,6 +32,14 @@ from girsanov.solvers.grids import Times, resolve
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+WHY_EULER = (
+    "Euler is exact on Gaussian data of unit variance under VP, whose velocity is 0, and DDIM on a point mass. The "
+    "leading components of 8×8 digits are nearer to the first, so the smaller error is Euler's at 6 to 30 calls."
+)
+WHY_SCORE = (
+    "The noise is better on every seed, and by more with more calls (left panel); 10 calls are few to tell."
+)
+
 CALLS = (6, 8, 10, 15, 20, 30)
 ERROR = "sliced Wasserstein distance to 500 steps from the same noise, 10 calls"
 
@@ -161,13 +169,16 @@ def run_paper(budget: Budget) -> Report:
         if seed == budget.seeds[0]:
             calls = budget.pick(smoke=(6, 10), cpu=CALLS)
             report.kept["curves"] = {
-                name: [sliced(sampled(make, c, model, x), truth) for c in calls] for name, make in SOLVERS.items()
+                name: [sliced(sampled(make, c, model, x), truth) for c in calls]
+                for name, make in SOLVERS.items()
             }
             report.kept["calls"], report.kept["errors"], report.kept["counts"] = calls, errors, counts
             report.kept["images"] = {
                 "10 calls, Euler": drawn["Euler"], "10 calls, DDIM": drawn["DDIM (tAB0)"],
                 "10 calls, tAB3": drawn["tAB3"], f"{fine} calls": truth,
             }  # fmt: skip
+    report.note(EXPONENTIAL, WHY_EULER)
+    report.note(PREDICTS_NOISE, WHY_SCORE)
     return report
 
 
