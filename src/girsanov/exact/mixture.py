@@ -187,7 +187,8 @@ class GaussianMixture:
         alpha, gamma = (v[..., None] if isinstance(v, Tensor) else v for v in (alpha, gamma))
         centred = x[:, None] - alpha * self.means
         inner = torch.einsum("bkd,kde->bke", centred, self.axes)
-        variance = alpha**2 * self.variances + gamma**2
+        # At the pinned end of a bridge all of it is 0 and the answer is the prior mean, not 0/0.
+        variance = (alpha**2 * self.variances + gamma**2).clamp(min=1e-300)
         log_density = -0.5 * (inner.square() / variance + variance.log() + math.log(2 * math.pi)).sum(-1)
         return self.weights.log() + log_density, inner, variance
 

@@ -7,11 +7,11 @@ before any work.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
 
-from girsanov.errors import Unsuitable, require
+from girsanov.errors import Unsuitable
 from girsanov.noise import Randomness
 from girsanov.typing import Scalar, Time
 
@@ -95,21 +95,17 @@ class Diffusion(Protocol):
     def volatility(self, t: Scalar) -> Scalar: ...
 
 
-P = TypeVar("P")
-
-
-def need(process: P, capability: type, by: str) -> P:
+def need(process: object, capability: type, by: str) -> Any:
     """Return the process if it has the capability, or refuse the pair by name.
 
     Raises:
         Unsuitable: the process lacks it.
     """
-    require(
-        isinstance(process, capability),
-        f"{by} needs a process that is {capability.__name__}, and {process!r} is not one. "
-        f"Choose another process, or list what fits with girsanov.solvers.for_process(process).",
-        Unsuitable,
-    )
+    if not isinstance(process, capability):  # called for every network call: no message unless needed
+        raise Unsuitable(
+            f"{by} needs a process that is {capability.__name__}, and {process!r} is not one. "
+            f"Choose another process, or list what fits with girsanov.solvers.for_process(process)."
+        )
     return process
 
 

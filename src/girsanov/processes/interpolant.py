@@ -214,15 +214,16 @@ class Interpolant:
 
     def check_end(self, end: Tensor | None, name: str = "end") -> None:
         """Refuse a missing x_1 where the process has one, and one given where it has none."""
-        if self.end == "noise":
-            require(end is None, f"{name} was given, and {self!r} has no x_1; leave {name} out")
-        else:
-            require(end is not None, f"{self!r} needs x_1; give {name}=, shaped like the samples")
+        if self.end == "noise" and end is not None:
+            raise InputError(f"{name} was given, and {self!r} has no x_1; leave {name} out")
+        if self.end != "noise" and end is None:
+            raise InputError(f"{self!r} needs x_1; give {name}=, shaped like the samples")
 
     def check_anchor(self, anchor: Tensor | None) -> None:
         """The same for a denoiser, which knows x_1 only where it is an anchor."""
         if self.end == "marginal":
-            require(anchor is None, f"anchor was given, and x_1 of {self!r} is hidden; leave anchor out")
+            if anchor is not None:
+                raise InputError(f"anchor was given, and x_1 of {self!r} is hidden; leave anchor out")
         else:
             self.check_end(anchor, "anchor")
 

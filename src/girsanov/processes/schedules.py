@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -182,7 +183,7 @@ class TabulatedVP(_LogAlpha):
         found = np.interp(-np.asarray(log_alpha), -nodes, grid)
         return float(found) if isinstance(log_alpha, float | int) else found
 
-    @property
+    @cached_property
     def _nodes(self) -> np.ndarray:
         return np.array((0.0, *self.log_alphas))
 
@@ -312,6 +313,9 @@ class PinnedBrownian(Schedule):
 
     def rates(self, t: Scalar) -> tuple[Scalar, Scalar, Scalar]:
         return -_one(t), _one(t), self.volatility * (1 - 2 * t) / (2 * sqrt(t * (1 - t)))
+
+    def log_snr(self, t: Scalar) -> Scalar:
+        return (log(1 - t) - log(t)) / 2 - math.log(self.volatility)  # -inf at t = 1, where α = γ = 0
 
     def time_at(self, log_snr: Scalar) -> Scalar:
         return 1 / (1 + exp(2 * (log_snr + math.log(self.volatility))))

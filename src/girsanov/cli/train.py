@@ -1,0 +1,155 @@
+"""`girsanov train`: learn a generative model of one's own data.
+
+The network follows from the shape of the data: an MLP for vectors (tables, points), a U-Net for images. The
+data's standard deviation goes into the preconditioning, so a process needs no settings. With classes the model
+learns them, and with a tenth of the labels hidden it learns to do without, for guidance.
+"""
+
+from __future__ import annotations
+
+import math
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from girsanov.cli.console import note, say, wrote
+from girsanov.cli.options import Crop, Device, Label, Seed, Source, hyphenated, lookup
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from girsanov.denoiser import Denoiser
+    from girsanov.processes import Interpolant
+    from girsanov.typing import Shape
+
+LABEL_DROPOUT = 0.1
+COARSEST = 8
+"""A U-Net halves the sides of an image until they are at most this."""
+
+
+def train(
+    data: Source,
+    out: Annotated[Path, typer.Option(help="The run folder to make, or to go on with (--resume).")],
+    steps: Annotated[int, typer.Option(min=1, help="Steps of training.")] = 4000,
+    process: Annotated[str, typer.Option(help="Such as edm, vp, cosine-vp, rectified-flow.")] = "edm",
+    network: Annotated[str, typer.Option(help="mlp, unet or dit; auto goes by the data's shape.")] = "auto",
+    batch_size: Annotated[int, typer.Option(min=1, help="Samples a step.")] = 128,
+    lr: Annotated[float, typer.Option(help="The largest learning rate.")] = 1e-3,
+    label: Label = None,
+    crop: Crop = None,
+    log: Annotated[list[str], typer.Option(help="Also log to tensorboard, mlflow or wandb.")] = [],  # noqa: B006
+    device: Device = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    seed: Seed = 0,
+) -> None:
+    """Learn a generative model of your data; Ctrl-C saves, and --resume goes on."""
+    from girsanov.cli.runs import Origin
+    from girsanov.data import read
+    from girsanov.objectives import score_matching
+    from girsanov.processes import PROCESSES
+    from girsanov.training import Card, Training, fit
+
+    config = Training(batch_size=batch_size, lr=lr, seed=seed, device=device, log=tuple(log))
+    law = lookup(process, PROCESSES, "process")()
+    rows = read(data, crop=crop, label=label)
+    classes = None if rows.classes is None else len(rows.classes)
+    model = build(rows.codec.shape, law, classes=classes, network=network, std=float(rows.x.std()), seed=seed)
+    known = "" if classes is None else f" in {classes} classes"
+    note(f"{rows.name}: {len(rows):,} samples of shape {rows.codec.shape}{known}")
+    size = sum(p.numel() for p in model.network.parameters())
+    note(f"{type(model.network).__name__} with {size:,} parameters, process {hyphenated(process)}")
+    objective = score_matching(label_dropout=LABEL_DROPOUT if classes else 0.0)
+    origin = Origin.of(rows, label=label, crop=crop, config=config)
+    card = Card(dataset=data, data=origin.to_config())
+    try:
+        fit(
+            model,
+            objective,
+            rows.x,
+            cond=rows.cond,
+            steps=steps,
+            out=out,
+            resume=resume,
+            config=config,
+            card=card,
+        )
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"go on with:\n  {resumption()}") from None
+    wrote(out)
+    name = shlex.quote(str(out))
+    say(
+        f"next: girsanov sample {name} -n 64 --out {'samples.png' if len(rows.codec.shape) == 3 else 'samples.csv'}"
+    )
+
+
+def build(
+    shape: Shape, process: Interpolant, *, classes: int | None, network: str, std: float, seed: int
+) -> Denoiser:
+    """An untrained model for samples of a shape.
+
+    Raises:
+        InputError: data without spread, a shape or process that the command cannot train on.
+        UnknownName: no such network.
+    """
+    import torch
+
+    from girsanov.denoiser import Denoiser
+    from girsanov.errors import Unsuitable, require
+
+    require(
+        process.end == "noise",
+        f"{process!r} joins two sets of data, and the command has one. Use it from Python: girsanov.fit(..., end=).",
+        Unsuitable,
+    )
+    require(std > 0, "all values of the data are the same, so there is nothing to learn. Give other data.")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed % 2**63)
+        return Denoiser(chosen(shape, classes, network), process, data_std=std, shape=shape)
+
+
+def chosen(shape: Shape, classes: int | None, network: str) -> nn.Module:
+    """The network of that name, or for that shape, in a size for it."""
+    from girsanov import networks
+    from girsanov.errors import InputError, Unsuitable, require
+
+    kinds = {"auto": "auto", "mlp": "MLP", "unet": "UNet", "dit": "DiT"}
+    kind = lookup(network, kinds, "network")
+    if kind == "auto":
+        if len(shape) not in (1, 3):
+            raise InputError(
+                f"the samples have shape {shape}; the command learns vectors (features,) and images (channels, "
+                "height, width). Reshape them, or bring a network of your own from Python."
+            )
+        kind = "MLP" if len(shape) == 1 else "UNet"
+    wanted = 1 if kind == "MLP" else 3
+    require(
+        len(shape) == wanted,
+        f"{kind} is for {'vectors' if wanted == 1 else 'images'}, and the samples have shape {shape}. "
+        "Leave --network out.",
+        Unsuitable,
+    )
+    if kind == "MLP":
+        return networks.MLP(shape[0], classes=classes)
+    if kind == "DiT":
+        return networks.DiT((shape[0], shape[1], shape[2]), classes=classes)
+    return sized_unet(shape, classes)
+
+
+def sized_unet(shape: Shape, classes: int | None) -> nn.Module:
+    """A U-Net with as many levels as the image needs, narrow where it is large."""
+    from girsanov import networks
+
+    side = max(shape[1:])
+    count = max(2, math.ceil(math.log2(max(side / COARSEST, 1))) + 1)
+    wide = count // 2  # the coarser half of the levels is twice as wide
+    levels = (1,) * (count - wide) + (2,) * wide
+    return networks.UNet(shape[0], classes=classes, width=48 if side <= 2 * COARSEST else 32, levels=levels)
+
+
+def resumption() -> str:
+    """The command line that goes on with this one."""
+    told = [word for word in sys.argv[1:] if word != "--resume"]
+    return shlex.join(["girsanov", *told, "--resume"])

@@ -1,0 +1,7 @@
+"""Denoisers that hold a denoiser: guidance towards a class, thresholding."""
+
+from girsanov.guidance.classifier_free_guidance import ClassifierFree, classifier_free
+from girsanov.guidance.classifier_guidance import Classified, classifier
+from girsanov.guidance.thresholding import Thresholded, thresholded
+
+__all__ = ["Classified", "ClassifierFree", "Thresholded", "classifier", "classifier_free", "thresholded"]

@@ -1,0 +1,46 @@
+"""How far apart two samples are, and whether that is more than chance.
+
+Distances return a 0-d float64 tensor; tests, shares and intervals return floats. x is the sample that
+is judged and y the data; only `precision_recall` and the `nearest_*` functions tell them apart.
+
+| question | function |
+|---|---|
+| do two samples follow one law? | `nearest_neighbour_test`, `mmd`, `energy_distance`, `sliced_wasserstein` |
+| is the difference more than chance? | `noise_floor`, `bootstrap_interval` |
+| does the model copy its training data? | `nearest_train_ratio`, `nearest_distance` |
+| does it leave out a part of the data? | `precision_recall` |
+| what would a published table report? | `frechet_distance`, `bits_per_dim` |
+| what do trajectories look like? | `planarity`, `emergence_times` |
+"""
+
+from girsanov.metrics.chance import Interval, NoiseFloor, bootstrap_interval, noise_floor
+from girsanov.metrics.fidelity import (
+    PrecisionRecall,
+    frechet_distance,
+    nearest_distance,
+    nearest_train_ratio,
+    precision_recall,
+)
+from girsanov.metrics.likelihood import bits_per_dim
+from girsanov.metrics.sliced import sliced_wasserstein
+from girsanov.metrics.trajectories import emergence_times, planarity
+from girsanov.metrics.two_sample import energy_distance, mmd, nearest_neighbour_test
+
+__all__ = [
+    "Interval",
+    "NoiseFloor",
+    "PrecisionRecall",
+    "bits_per_dim",
+    "bootstrap_interval",
+    "emergence_times",
+    "energy_distance",
+    "frechet_distance",
+    "mmd",
+    "nearest_distance",
+    "nearest_neighbour_test",
+    "nearest_train_ratio",
+    "noise_floor",
+    "planarity",
+    "precision_recall",
+    "sliced_wasserstein",
+]

@@ -1,0 +1,31 @@
+"""What is minimized: score matching, flow matching, the losses of stochastic interpolants."""
+
+from girsanov.objectives.base import Objective
+from girsanov.objectives.implicit import ScoreOfSamples, implicit_score_matching, sliced_score_matching
+from girsanov.objectives.interpolant import (
+    InterpolantLoss,
+    denoiser_loss,
+    interpolant_loss,
+    score_loss,
+    velocity_loss,
+)
+from girsanov.objectives.matching import Matching, flow_matching, score_matching
+from girsanov.objectives.times import TIMES
+from girsanov.objectives.weightings import WEIGHTINGS
+
+__all__ = [
+    "TIMES",
+    "WEIGHTINGS",
+    "InterpolantLoss",
+    "Matching",
+    "Objective",
+    "ScoreOfSamples",
+    "denoiser_loss",
+    "flow_matching",
+    "implicit_score_matching",
+    "interpolant_loss",
+    "score_loss",
+    "score_matching",
+    "sliced_score_matching",
+    "velocity_loss",
+]

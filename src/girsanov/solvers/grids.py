@@ -1,0 +1,162 @@
+"""Time grids: where a sampler calls the denoiser.
+
+A `Grid` is a recipe, resolved for a process by `grid.times(process)`; a solver takes a Grid or one's own
+decreasing times. With `to_zero` (the default) N steps are N nodes from `start` down to the last noisy
+one, then 0: the last step is the denoiser's `data` answer. Without it N steps end at `t_min`.
+
+    uniform     equal steps in t                       quadratic  equal steps in √t (DDIM, CIFAR-10)
+    log-snr     equal steps in λ = log(α/γ)            karras     equal steps in (γ/α)^(1/7) (EDM, eq. 5)
+    ddpm        equal steps in √τ, τ(λ) the time at which DDPM's linear schedule has the log-SNR λ
+    sinh        λ = 2 sinh(u), u equally spaced: dense where |λ| is small, sparse in the tails
+
+A sampler of a one-sided process depends on the schedule through λ alone, so `ddpm` brings the quadratic
+grid, the best in trials, to every process.
+
+Where α(1) = 0 the log-SNR is -∞ at t = 1. Grids in λ then spread their steps from log 10⁻³ and move
+the first node to t = 1; the first step, of order one, is exact there up to that size.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from girsanov.errors import InputError, choose, require
+from girsanov.processes import Interpolant
+from girsanov.processes.schedules import LinearVP
+from girsanov.typing import Scalar
+
+LOWEST_LOG_SNR = math.log(1e-3)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A recipe for a decreasing sequence of times; see the head of the module.
+
+    Args:
+        kind: uniform, quadratic, log-snr, karras, ddpm or sinh.
+        steps: the number of steps, at least 1.
+        to_zero: end at 0 with the denoiser's answer, else at the process's t_min.
+        start: the first time; below 1 to start from a partly noisy sample.
+        last: the log-SNR of the last noisy node; that of t_min if None.
+    """
+
+    kind: str
+    steps: int
+    to_zero: bool = True
+    start: float = 1.0
+    last: float | None = None
+
+    def __post_init__(self) -> None:
+        choose(self.kind, SPACINGS, "grid")
+        whole = isinstance(self.steps, int) and not isinstance(self.steps, bool)
+        require(whole and self.steps >= 1, f"steps is {self.steps!r}; give a whole number of at least 1")
+        require(0 < self.start <= 1, f"start is {self.start}; a grid starts in (0, 1]")
+
+    def times(self, process: Interpolant) -> tuple[float, ...]:
+        """The steps + 1 times for a process, decreasing.
+
+        Raises:
+            InputError: the grid starts below its last node.
+        """
+        stop = process.t_min if self.last is None else process.time_at(self.last)
+        require(stop < self.start, f"the grid starts at {self.start}, at or below its last node {stop:.6g}")
+        nodes = self.steps if self.to_zero else self.steps + 1
+        if nodes == 1:
+            inner = [self.start]
+        else:
+            inner = SPACINGS[self.kind](process, self.start, stop, nodes)
+            inner[0], inner[-1] = self.start, (stop if nodes > 1 else self.start)
+        return (*inner, 0.0) if self.to_zero else tuple(inner)
+
+
+def grid(
+    kind: str, steps: int, *, to_zero: bool = True, start: float = 1.0, last: float | None = None
+) -> Grid:
+    """A grid by name; see `Grid`."""
+    return Grid(kind, steps, to_zero, start, last)
+
+
+Times = Grid | Sequence[float]
+"""What a solver accepts as its grid."""
+
+
+def resolve(times: Times, process: Interpolant) -> tuple[float, ...]:
+    """The times of a grid, or one's own times checked.
+
+    Raises:
+        InputError: fewer than two times, not decreasing, repeated, or outside [0, 1].
+    """
+    if isinstance(times, Grid):
+        return times.times(process)
+    try:
+        found = tuple(float(t) for t in times)
+    except TypeError as error:
+        raise InputError(f"the grid is {times!r}; give a Grid or decreasing times") from error
+    require(len(found) >= 2, f"the grid has {len(found)} times; a step needs two")
+    require(all(0 <= t <= 1 for t in found), f"the grid runs {found[0]} → {found[-1]} and leaves [0, 1]")
+    if not all(a > b for a, b in pairwise(found)):
+        repeated = next((a for a, b in pairwise(found) if a == b), None)
+        cure = (
+            f"it repeats {repeated}"
+            if repeated is not None
+            else "sampling needs it decreasing (noise is at t = 1)"
+        )
+        raise InputError(
+            f"the grid runs {found[0]} → {found[-1]} and {cure}. Pass sorted(set(grid), reverse=True)."
+        )
+    return found
+
+
+def _uniform(process: Interpolant, start: float, stop: float, nodes: int) -> list[float]:
+    return np.linspace(start, stop, nodes).tolist()
+
+
+def _quadratic(process: Interpolant, start: float, stop: float, nodes: int) -> list[float]:
+    return (np.linspace(math.sqrt(start), math.sqrt(stop), nodes) ** 2).tolist()
+
+
+def _ends(process: Interpolant, start: float, stop: float) -> tuple[float, float]:
+    return max(process.log_snr(start), LOWEST_LOG_SNR), process.log_snr(stop)
+
+
+def _log_snr(process: Interpolant, start: float, stop: float, nodes: int) -> list[float]:
+    return [process.time_at(v) for v in np.linspace(*_ends(process, start, stop), nodes).tolist()]
+
+
+def _karras(process: Interpolant, start: float, stop: float, nodes: int) -> list[float]:
+    first, last = (math.exp(-v / 7) for v in _ends(process, start, stop))
+    return [process.time_at(-7 * math.log(v)) for v in np.linspace(first, last, nodes).tolist()]
+
+
+def _ddpm(process: Interpolant, start: float, stop: float, nodes: int) -> list[float]:
+    first, last = (math.sqrt(ddpm_time(v)) for v in _ends(process, start, stop))
+    return [process.time_at(DDPM.log_snr(v)) for v in (np.linspace(first, last, nodes) ** 2).tolist()]
+
+
+def _sinh(process: Interpolant, start: float, stop: float, nodes: int) -> list[float]:
+    first, last = _ends(process, start, stop)
+    u = np.linspace(math.asinh(first / 2), math.asinh(last / 2), nodes)
+    return [process.time_at(v) for v in (2 * np.sinh(u)).tolist()]
+
+
+DDPM = LinearVP()
+
+
+def ddpm_time(log_snr: Scalar) -> Scalar:
+    """τ(λ): the time, possibly above 1, at which DDPM's linear schedule has this log-SNR."""
+    return DDPM.time_at(log_snr)
+
+
+SPACINGS: dict[str, Callable[[Interpolant, float, float, int], list[float]]] = {
+    "uniform": _uniform,
+    "quadratic": _quadratic,
+    "log-snr": _log_snr,
+    "karras": _karras,
+    "ddpm": _ddpm,
+    "sinh": _sinh,
+}

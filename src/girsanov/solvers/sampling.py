@@ -1,0 +1,156 @@
+"""`sample`: draw from a model with a solver, in batches, every sample the same whatever the batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from girsanov.denoiser import AbstractDenoiser
+from girsanov.errors import InputError, require, require_finite
+from girsanov.noise import Noise, Randomness, as_source
+from girsanov.processes import Interpolant, Perturbable, need
+from girsanov.solvers.exponential import exponential
+from girsanov.solvers.grids import Grid
+from girsanov.solvers.plan import Plan
+from girsanov.solvers.registry import Solver
+from girsanov.solvers.registry import solver as named_solver
+from girsanov.solvers.rungekutta import euler
+from girsanov.typing import Shape, Tree
+
+
+class Sampler(Protocol):
+    """A plan, or a sampler with its own loop."""
+
+    @property
+    def calls(self) -> int: ...
+
+    def __call__(
+        self,
+        model: AbstractDenoiser,
+        x: Tensor,
+        *,
+        cond: Tree = None,
+        anchor: Tensor | None = None,
+        generator: Randomness = None,
+    ) -> Tensor: ...
+
+
+def recommended(process: Interpolant, steps: int, *, to_zero: bool = True) -> Plan:
+    """The library's one rule, measured in benchmarks/solver_accuracy.py.
+
+    One-sided and anchored processes: the exponential multistep method in data form, interpolating in
+    DDPM's time on the `ddpm` grid, of order 4 below 15 steps and 6 from there on (chosen on mixtures of
+    other seeds, shapes and dimensions than the benchmark's). Two-sided processes: Euler, uniform grid.
+    """
+    times = recommended_grid(process, steps, to_zero=to_zero)
+    if process.end == "marginal":
+        return euler(process, times)
+    return exponential(process, times, order=4 if steps < 15 else 6, variable="ddpm")
+
+
+def recommended_grid(process: Interpolant, steps: int, *, to_zero: bool = True) -> Grid:
+    """The grid that goes with it."""
+    return Grid("uniform" if process.end == "marginal" else "ddpm", steps, to_zero)
+
+
+def sample(
+    model: AbstractDenoiser,
+    n: int,
+    *,
+    cond: Tree | int = None,
+    anchor: Tensor | None = None,
+    steps: int = 20,
+    solver: str | Solver | None = None,
+    plan: Sampler | None = None,
+    batch_size: int = 256,
+    seed: int | None = None,
+    shape: Shape | None = None,
+) -> Tensor:
+    """Draw n samples, (n, *shape).
+
+    Sample i starts from the same noise bits whatever n and batch_size are; its value agrees to rounding.
+
+    Args:
+        model: a trained or exact denoiser.
+        n: how many, at least 0.
+        cond: what to condition on: one class number for all, or a batch-first tree of n.
+        anchor: (n, *shape), x_1 of a process that has one.
+        steps: steps of the grid, when no plan is given.
+        solver: a name (see `SOLVERS`) or a function; by default the `recommended` rule.
+        plan: a ready sampler, instead of steps and solver.
+        batch_size: samples per network call; changes speed and memory only.
+        seed: an integer for the same samples again; None for fresh ones.
+        shape: the shape of one sample, where the model does not know it.
+
+    Raises:
+        InputError: arguments that contradict each other or do not fit the model.
+        NotFinite: the network answered with NaN or infinity.
+    """
+    process = need(model.process, Perturbable, "sample")
+    require(isinstance(n, int) and n >= 0, f"n is {n!r}; give a whole number of at least 0")
+    require(batch_size >= 1, f"batch_size is {batch_size}; give at least 1")
+    shape = shape or model.shape
+    require(shape is not None, "the model does not know the shape of a sample; give shape=, as (1, 28, 28)")
+    require(plan is None or solver is None, "give plan or solver, not both")
+    sampler = plan or make_plan(model, steps, solver)
+    source = Noise(seed) if seed is not None else as_source(None)
+    cond = torch.full((n,), cond) if isinstance(cond, int) else cond
+    _check(cond, n, "cond")
+    _check(anchor, n, "anchor")
+    like = next(model.parameters(), torch.empty(0))
+    was_training = model.training
+    model.eval()
+    parts = []
+    try:
+        with torch.inference_mode():
+            for first in range(0, n, batch_size):
+                stop = min(first + batch_size, n)
+                part = source.shifted(first)
+                empty = torch.empty(stop - first, *shape, dtype=like.dtype, device=like.device)  # type: ignore[misc]
+                ends = _part(anchor, first, stop, like.device)
+                x = process.reference(empty, anchor=ends, generator=part)
+                some = _part(cond, first, stop, like.device)
+                parts.append(sampler(model, x, cond=some, anchor=ends, generator=part))
+    finally:
+        model.train(was_training)
+    return torch.cat(parts) if parts else torch.empty(0, *shape, dtype=like.dtype)  # type: ignore[misc]
+
+
+def make_plan(model: AbstractDenoiser, steps: int, solver: str | Solver | None = None) -> Plan:
+    """The plan of a solver for a model, on the grid recommended for its process."""
+    process: Any = model.process
+    if solver is None:
+        return recommended(process, steps).recast(model.stored)
+    make = named_solver(solver) if isinstance(solver, str) else solver
+    return make(process, recommended_grid(process, steps)).recast(model.stored)
+
+
+def _check(tree: Tree, n: int, name: str) -> None:
+    for leaf in _leaves(tree):
+        require(len(leaf) == n, f"{name} has {len(leaf)} rows, and n is {n}; give one row for each sample")
+        require_finite(leaf, name)
+
+
+def _leaves(tree: Tree) -> list[Tensor]:
+    if tree is None:
+        return []
+    if isinstance(tree, Tensor):
+        return [tree]
+    if isinstance(tree, Mapping):
+        return list(tree.values())
+    if isinstance(tree, list | tuple):
+        return list(tree)
+    raise InputError(f"cond is {type(tree).__name__}; give a tensor, or a dictionary or list of tensors")
+
+
+def _part(tree: Tree, first: int, stop: int, device: torch.device) -> Any:
+    if tree is None:
+        return None
+    if isinstance(tree, Tensor):
+        return tree[first:stop].to(device)
+    if isinstance(tree, Mapping):
+        return {name: leaf[first:stop].to(device) for name, leaf in tree.items()}
+    return [leaf[first:stop].to(device) for leaf in tree]
