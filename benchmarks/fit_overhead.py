@@ -5,7 +5,7 @@ clipping, fused AdamW with warm-up and cosine, an exponential average of the wei
 `fit` adds to that keyed noise, checks that every loss and gradient is finite, and the record of losses.
 Neither saves or validates.
 
-Both are run in turn, several times, in one process on one thread; the least process time counts.
+Both run on one thread, in turns; the least process time of several counts.
 
     python benchmarks/fit_overhead.py [--json]
 """
@@ -13,13 +13,12 @@ Both are run in turn, several times, in one process on one thread; the least pro
 from __future__ import annotations
 
 import copy
-import json
 import math
-import sys
-import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
+from common import Result, main, seconds
 from torch import Tensor, nn
 
 from girsanov import networks, objectives, processes
@@ -27,7 +26,6 @@ from girsanov.denoiser import Denoiser
 from girsanov.training import Training, fit
 
 BAR = 1.05
-REPEATS = 7
 CONFIG = Training(validation=0.0, progress=False)
 
 
@@ -67,55 +65,31 @@ def cases() -> list[tuple[str, nn.Module, Tensor, int, int]]:
     plane, pictures = torch.randn(4096, 2), torch.randn(1797, 1, 8, 8)
     small = networks.UNet(channels=1, width=32)
     return [
-        ("train batch 256", networks.MLP(2), plane, 256, 200),
+        ("train batch 256, MLP in the plane", networks.MLP(2), plane, 256, 200),
         ("train batch 128, wide MLP", networks.MLP(16, hidden=512), torch.randn(4096, 16), 128, 60),
         ("train batch 64, U-Net 8x8", small, pictures, 64, 20),
         ("train batch 128, U-Net 8x8", small, pictures, 128, 10),
     ]
 
 
-def seconds(run: Callable[[nn.Module, Tensor, int, int], None], network: nn.Module, *rest: object) -> float:
-    """Process time of a run on a fresh copy of the network."""
-    fresh = copy.deepcopy(network)
-    start = time.process_time()
-    run(fresh, *rest)  # type: ignore[arg-type]
-    return time.process_time() - start
+def fresh(run: Callable[..., None], network: nn.Module, x: Tensor, batch_size: int, steps: int) -> None:
+    """Train a copy of the network."""
+    run(copy.deepcopy(network), x, batch_size, steps)
 
 
-def measure() -> list[dict[str, object]]:
-    """One row for each case; costs are in milliseconds a step."""
-    rows = []
-    for name, network, x, batch_size, steps in cases():
-        times: dict[Callable, list[float]] = {by_fit: [], by_hand: []}
-        for turn in range(REPEATS + 1):
-            for run in (by_fit, by_hand) if turn % 2 else (by_hand, by_fit):
-                spent = seconds(run, network, x, batch_size, steps)
-                if turn:  # the first turn warms up
-                    times[run].append(1e3 * spent / steps)
-        ours, peer = min(times[by_fit]), min(times[by_hand])
-        rows.append(
-            {
-                "name": name, "ours": round(ours, 4), "peer": round(peer, 4),
-                "peer_name": "torch, hand-written loop", "peer_version": torch.__version__,
-                "ratio": round(ours / peer, 3), "bar": BAR, "unit": "ms/step",
-            }
-        )  # fmt: skip
-    return rows
-
-
-def main() -> None:
-    """Print the table, or JSON."""
+def measure() -> list[Result]:
+    """One row for each case."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    rows = measure()
-    if "--json" in sys.argv[1:]:
-        print(json.dumps(rows, indent=2))
-        return
-    print(f"{'fit against a hand-written loop':34}{'fit':>10}{'by hand':>10}{'ratio':>8}{'bar':>7}")
-    for row in rows:
-        print(f"{row['name']:34}{row['ours']:>10}{row['peer']:>10}{row['ratio']:>8}{row['bar']:>7}")
-    print(f"milliseconds a step, least of {REPEATS} runs in turn; torch {torch.__version__}")
+    results = []
+    for name, network, x, batch_size, steps in cases():
+        ours, peer = seconds(
+            *(partial(fresh, run, network, x, batch_size, steps) for run in (by_fit, by_hand))
+        )
+        costs = 1e3 * ours / steps, 1e3 * peer / steps
+        results.append(Result(name, *costs, "torch, loop by hand", torch.__version__, BAR, "ms/step"))
+    return results
 
 
 if __name__ == "__main__":
-    main()
+    main(measure)
