@@ -76,10 +76,8 @@ BOUNDED = Claim(
     bar=Bar("<=", plus=1.0),
 )
 
-WHY_ROBUST = (
-    "One network learns b and s in the same 300 steps, and the error of s costs as much as the noise repairs."
-)
-WHY_EXCESS = "The base is Gaussian, so the path is smooth without γ, which only adds the variance of γ'z to what is regressed."
+WHY_ROBUST = "Not explained further: one network learns b and s in 300 steps, and the error of s may cost what the noise repairs."
+WHY_EXCESS = "Likely because the base is Gaussian: the path is smooth without γ, which adds the variance of γ'z to the target."
 WHY_LIKELIHOOD = "The difference is below one percent: little was left to smooth."
 
 LINE = torch.linspace(-5, 5, 401, dtype=torch.float64)
