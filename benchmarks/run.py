@@ -17,7 +17,6 @@ import platform
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 
 from common import Result, table
@@ -53,17 +52,25 @@ def section(script: Path, results: Sequence[Result]) -> str:
     return "\n".join(lines)
 
 
-def page(text: str, found: Mapping[Path, Sequence[Result]]) -> str:
-    """The page with everything between its markers written anew."""
+def versions() -> str:
+    """What ran."""
+    import torch
+
+    import girsanov
+
+    return f"girsanov {girsanov.__version__}, torch {torch.__version__}, Python {platform.python_version()}"
+
+
+def page(text: str, found: Mapping[Path, Sequence[Result]], ran: str) -> str:
+    """The page with everything between its markers written anew; `ran` says what ran and when."""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):
         raise SystemExit(f"{PAGE} has lost its markers {BEGIN} and {END}; put them back around the tables")
     rows = [r for results in found.values() for r in results]
     head = (
-        f"Ratio is our cost divided by the peer's, measured in one run; lower is better. {sum(r.met for r in rows)} "
-        f"of {len(rows)} bars met with girsanov {version('girsanov')}, torch {version('torch')}, Python "
-        f"{platform.python_version()}, on {datetime.date.today().isoformat()}."
+        "Ratio is our cost divided by the peer's, measured in one run; lower is better. "
+        f"{sum(r.met for r in rows)} of {len(rows)} bars met; {ran}."
     )
     parts = [head, *(section(script, results) for script, results in found.items())]
     return f"{before}{BEGIN}\n\n" + "\n\n".join(parts) + f"\n\n{END}{after}"
@@ -83,7 +90,8 @@ def main() -> int:
     if len(found) < len(scripts()):
         return 1
     text = PAGE.read_text(encoding="utf-8") if PAGE.exists() else FRESH
-    PAGE.write_text(page(text, found), encoding="utf-8")
+    ran = f"{versions()}, {datetime.date.today().isoformat()}"
+    PAGE.write_text(page(text, found, ran), encoding="utf-8")
     print(f"wrote {PAGE.relative_to(HERE.parent)}")
     return 0
 

@@ -21,12 +21,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
 from girsanov.errors import Unsuitable, choose, require
-from girsanov.processes import Convertible, GaussianConditional, need
+from girsanov.processes import Convertible, GaussianConditional, Interpolant, need
 from girsanov.processes.base import like_batch
 from girsanov.processes.conversion import WORDS
 from girsanov.processes.functions import sqrt
@@ -182,6 +183,55 @@ class Denoiser(AbstractDenoiser):
         if isinstance(log_snr, Tensor):
             return log_snr.clamp(-LOG_SNR_LIMIT, LOG_SNR_LIMIT) / -4
         return min(max(log_snr, -LOG_SNR_LIMIT), LOG_SNR_LIMIT) / -4
+
+
+class Rescaled(AbstractDenoiser):
+    """A model of one process as the denoiser of another: any model under any schedule, without training.
+
+    One-sided processes differ by a change of time and scale only. At equal log-SNR the states are
+    proportional, x' = (α'/α) x = (γ'/γ) x, and have the same E[x_0 | ·]. So the model of the process with
+    α', γ' is asked at x', at the time where its log-SNR is that of the new process.
+
+    Beyond the noisiest state that the model knows, the model is asked there. `process.t_min` is raised to the
+    cleanest one; so build plans and grids with the `process` of this denoiser.
+    Source: Kingma et al. (2021), Variational diffusion models, section 5.1; Karras et al. (2022), appendix C.
+
+    Args:
+        model: a denoiser of a one-sided process.
+        process: the one-sided process to run it under.
+
+    Raises:
+        Unsuitable: one of the processes has two ends.
+    """
+
+    process: Interpolant
+    stored = ("data",)
+
+    def __init__(self, model: AbstractDenoiser, process: Interpolant) -> None:
+        super().__init__()
+        for given in (model.process, process):
+            need(given, GaussianConditional, "Rescaled")
+            require(given.end == "noise", f"Rescaled needs one-sided processes, not {given!r}", Unsuitable)
+        known: Interpolant = model.process  # type: ignore[assignment]
+        cleanest = float(process.time_at(known.log_snr(known.t_min)))
+        self.process = replace(process, t_min=max(process.t_min, cleanest))
+        self.model, self.shape, self._known = model, model.shape, known
+        self._noisiest = known.log_snr(1.0)
+
+    def forward(
+        self, x: Tensor, t: Time, *, cond: Tree = None, anchor: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
+        self.process.check_anchor(anchor)
+        new, known, log_snr = self.process, self._known, self.process.log_snr(t)
+        if isinstance(log_snr, Tensor):
+            log_snr = log_snr.clamp(min=self._noisiest)
+        else:
+            log_snr = max(log_snr, self._noisiest)
+        time = known.time_at(log_snr)
+        # The ratio of the root mean squares is α'/α and γ'/γ, and is defined where α or γ is 0.
+        before, after = (p.alpha(s) ** 2 + p.gamma(s) ** 2 for p, s in ((new, t), (known, time)))
+        scale = like_batch(sqrt(after / before), x)
+        return (self.model.data(scale * x, time, cond=cond),)
 
 
 def combine(weights: Sequence[Scalar], tensors: Sequence[Tensor]) -> Tensor:

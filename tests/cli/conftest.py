@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cli_helpers import COMMAND, Outcome
-from girsanov.training import Card, Training, save
 
 from girsanov.cli import main
 from girsanov.cli.runs import Origin
 from girsanov.cli.train import build
 from girsanov.data import read
 from girsanov.processes import EDM
+from girsanov.training import Card, Training, save
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import json
 import pytest
 import torch
 from cli_helpers import check_page
-from girsanov.training import load, read_card
 from scipy import stats
 
 from girsanov.cli import digits, showcase
@@ -14,6 +13,7 @@ from girsanov.cli.runs import open_run
 from girsanov.exact import GaussianMixture
 from girsanov.processes import EDM
 from girsanov.solvers import sample
+from girsanov.training import load, read_card
 
 BARS = {"class_accuracy_10_calls", "class_accuracy_100_calls", "two_sample_1nn", "nearest_train_ratio"}
 SHORT = ("--steps", 4, "--samples", 20)

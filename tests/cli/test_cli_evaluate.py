@@ -6,12 +6,12 @@ import math
 import pandas as pd
 import pytest
 import torch
-from girsanov.training import read_card, split
 from PIL import Image
 from scipy import stats
 
 from girsanov.cli.evaluate import with_neighbours
 from girsanov.cli.runs import held_out, open_run
+from girsanov.training import read_card, split
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from girsanov.training import load
 from PIL import Image
 
 from girsanov.cli.runs import digest, open_run
@@ -18,6 +17,7 @@ from girsanov.cli.train import build, chosen
 from girsanov.data import read
 from girsanov.networks import MLP, DiT, UNet
 from girsanov.processes import EDM, RectifiedFlow
+from girsanov.training import load
 
 QUICK = ("--steps", 3, "--batch-size", 8)
 

@@ -207,7 +207,8 @@ def gaussian_through(plan, law):
         m, f = 0.0, torch.zeros(width, dtype=torch.float64)
         for term in row.terms:
             if term.source == "ξ":
-                f = f + term.coefficient * torch.eye(width, dtype=torch.float64)[term.register + 1]
+                f = f.clone()
+                f[term.register + 1] += term.coefficient
                 continue
             key = "x" if term.source == "x" else (term.source, term.register)
             m, f = m + term.coefficient * registers[key][0], f + term.coefficient * registers[key][1]

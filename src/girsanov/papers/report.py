@@ -233,9 +233,9 @@ def canvas(
     axes = [figure.add_subplot(grid[0, i]) for i in range(panels)]
     for i, ax in enumerate(axes):
         ax.spines[["top", "right"]].set_visible(False)
-        ax.tick_params(labelsize=8)
+        ax.tick_params(which="both", labelsize=8)
         if i in equal:
-            ax.set_aspect("equal")
+            ax.set_aspect("equal", anchor="N")
             ax.set_xticks([])
             ax.set_yticks([])
             ax.spines[:].set_visible(False)
@@ -253,7 +253,7 @@ def _lines(verdicts: tuple[Verdict, ...]) -> Iterator[tuple[str, str]]:
     for v in verdicts:
         against = "" if v.baseline is None else f" against {text(v.baseline)}"
         words = f"{v.verdict}: {v.says} {v.unit}: {text(v.ours)}{against} ({v.bar})."
-        for i, line in enumerate(textwrap.wrap(words, 135)):
+        for i, line in enumerate(textwrap.wrap(words, 150)):
             yield ("" if i == 0 else "    ") + line, COLOURS[v.verdict]
 
 

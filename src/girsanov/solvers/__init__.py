@@ -1,5 +1,6 @@
 """Samplers as data, the loop that runs them, and likelihood."""
 
+from girsanov.solvers.analytic import GaussianFlow, Skipped
 from girsanov.solvers.builder import Affine, PlanBuilder, Prediction
 from girsanov.solvers.diffusers import from_diffusers, to_diffusers
 from girsanov.solvers.exponential import exponential
@@ -25,6 +26,7 @@ __all__ = [
     "SOLVERS",
     "TABLEAUS",
     "Affine",
+    "GaussianFlow",
     "Grid",
     "Live",
     "Plan",
@@ -33,6 +35,7 @@ __all__ = [
     "PredictorCorrector",
     "Row",
     "Sampler",
+    "Skipped",
     "Term",
     "ancestral",
     "ddim",

@@ -1,0 +1,58 @@
+"""On Gaussian data everything the paper says of the early phase is exact."""
+
+import pytest
+import torch
+from oracles import seeded
+
+from girsanov import processes
+from girsanov.papers import BUDGETS, Report, digits
+from girsanov.papers.processes import painters as paper
+from girsanov.solvers import GaussianFlow, grid
+
+VP = processes.VP()
+
+
+@pytest.fixture(scope="module")
+def gaussian():
+    """The Gaussian of the digits: its flow, its exact denoiser, trajectories and their times."""
+    flow = GaussianFlow.of(digits.split().x, VP)
+    model, times = flow.law.denoiser(VP), grid("uniform", 60, to_zero=False).times(VP)
+    x = torch.randn(8, 1, 8, 8, generator=seeded(0), dtype=torch.float64)
+    return flow, model, paper.trajectory(model, x, times), times
+
+
+def test_the_closed_form_is_the_trajectory(gaussian):
+    flow, _, path, times = gaussian
+    error = paper.relative_error(paper.closed(flow, path[:, 0], times), path)
+    assert error[0] < 1e-12 and error[:-6].max() < 0.01  # the rest is Heun's error where the noise ends
+
+
+def test_the_error_of_a_wrong_gaussian_is_seen(gaussian):
+    flow, _, path, times = gaussian
+    wrong = GaussianFlow(flow.law.mean, float(flow.variances.mean()), VP)
+    assert paper.relative_error(paper.closed(wrong, path[:, 0], times), path).max() > 0.3
+
+
+def test_changes_follow_the_formula_and_emergence_the_variance(gaussian):
+    flow, model, path, times = gaussian
+    report = Report(paper.PAPER, BUDGETS["cpu"])
+    paper.changes(report, 0, model, flow, path[:3, 0], times)
+    paper.shape(
+        report,
+        0,
+        model,
+        paper.trajectory(model, torch.randn(64, 1, 8, 8, generator=seeded(1)).double(), times),
+        times,
+    )
+    found = {name: numbers[0][0] for name, numbers in report.numbers.items()}
+    assert found["size of a change"] < 0.03
+    assert found["early changes matter more"] == 1
+    assert found["outline first"] > 0.9
+
+
+def test_features_do_not_change_the_classifier():
+    net = digits.reader(steps=1)
+    x = digits.split().x[:4]
+    before = net(x, torch.zeros(4))
+    assert paper.features(net, x).shape == (4, 64)
+    assert torch.equal(net(x, torch.zeros(4)), before)
