@@ -60,7 +60,8 @@ def test_the_hub_reads_the_card(tmp_path):
     "wrong",
     [
         {"data": {"x": object()}}, {"data": {"x": float("nan")}}, {"results": {"a": "good"}},
-        {"results": {"a": float("inf")}}, {"results": {"a": True}}, {"name": 3}, {"license": ["mit"]},
+        {"results": {"a": float("inf")}}, {"results": {"a": True}}, {"name": 3}, {"data": [1]},
+        {"results": 3.0}, {"license": ["mit"]},
     ],
 )  # fmt: skip
 def test_a_card_holds_json_only(wrong):

@@ -209,6 +209,7 @@ def test_the_number_of_steps_is_checked(steps):
 
 def test_settings_that_do_not_fit_the_rest_are_refused(tmp_path):
     refused(InputError, "give out=", resume=True)
+    refused(InputError, "config is dict", config={"lr": 1e-3})
     refused(InputError, "'tensorboard' needs a folder", config=Training(log=("tensorboard",), progress=False))
     refused(InputError, "device 'cuda", config=Training(device="cuda:7", progress=False))
     refused(InputError, "device 'toaster", config=Training(device="toaster", progress=False))

@@ -44,7 +44,7 @@ def test_a_constant_rate_does_not_depend_on_the_steps():
         {"lr": math.inf}, {"clip": 0.0}, {"clip": math.nan}, {"ema": 1.0}, {"ema": -0.1},
         {"betas": (0.9, 1.0)}, {"validation": 1.0}, {"validation": -0.1}, {"validate_every": 0},
         {"checkpoint_every": 0}, {"seed": 0.5}, {"snapshots": -1}, {"warmup": -1}, {"weight_decay": -1.0},
-        {"devices": 0}, {"nodes": 0}, {"log": "tensorboard"},
+        {"devices": 0}, {"nodes": 0}, {"log": "tensorboard"}, {"log": (3,)},
     ],
 )  # fmt: skip
 def test_a_setting_that_makes_no_sense_is_refused_by_name(wrong):

@@ -54,6 +54,9 @@ class Card:
         for name in ("name", "license", "dataset"):
             value = getattr(self, name)
             require(isinstance(value, str | None), f"{name} of the card is {value!r}; give a text, or None")
+        for name in ("data", "training", "results"):
+            value = getattr(self, name)
+            require(isinstance(value, Mapping), f"{name} of the card is {value!r}; give a dictionary")
         for name, number in self.results.items():
             require(
                 isinstance(number, int | float) and not isinstance(number, bool),

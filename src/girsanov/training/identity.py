@@ -15,6 +15,7 @@ from torch import Tensor
 
 from girsanov.denoiser import Denoiser
 from girsanov.training.batches import Data, leaves
+from girsanov.training.models import registered
 from girsanov.training.settings import Training
 from girsanov.training.state import State
 from girsanov.training.tensorfile import describe
@@ -31,7 +32,7 @@ def identity(model: Denoiser, objective: Any, data: Data, steps: int, config: Tr
         "process": repr(model.process),
         "predicts": ", ".join(model.stored),
         "data_std": repr(model.data_std),
-        "network": type(model.network).__name__,
+        "network": str(registered(model.network) or type(model.network).__name__),
         "objective": named(objective),
     }
     if config.schedule != "constant":  # otherwise a longer run begins as the shorter one did

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from girsanov.errors import SavedFileError, extra
 from girsanov.files import write_text
@@ -27,6 +27,7 @@ SECONDS = 1.0
 """Entries wait this long before others can read them."""
 
 
+@runtime_checkable
 class Log(Protocol):
     """A place for numbers."""
 

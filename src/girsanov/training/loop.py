@@ -101,6 +101,7 @@ def fit(
         SavedFileError: a folder that cannot be written, a full disk, damaged checkpoints.
     """
     whole("steps", steps, at_least=1)
+    require(isinstance(config, Training), f"config is {type(config).__name__}; give Training(...)")
     require(out is not None or not resume, "resume needs the folder of the run: give out=")
     data = Data.checked(
         x, cond, end, batch_size=config.batch_size, validation=config.validation, seed=config.seed
@@ -182,14 +183,14 @@ def _gradients(state: State, objective: Objective, batch: Batch, recorder: Recor
 def _held_out(state: State, objective: Objective, data: Data, team: Team) -> float:
     """The mean loss of held-out rows under the averaged weights, with the same noise at every look."""
     count, share = min(len(data.held_out), LOOKED_AT), state.config.batch_size // team.size
-    total = torch.zeros((), device=state.device, dtype=torch.float64)
+    total = 0.0
     state.model.eval()
     with state.averages["ema"].applied() if "ema" in state.averages else nullcontext():
         for start in range(0, count, share):
             batch = data.probe(VALIDATION, start, min(start + share, count))
-            total += state.ask(objective, batch).detach().sum()
+            total += state.ask(objective, batch).detach().cpu().double().sum().item()
     state.model.train()
-    return total.item() / count
+    return total / count
 
 
 # Randomness.

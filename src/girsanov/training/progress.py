@@ -44,7 +44,7 @@ class Progress:
         if self.shown:
             self._print(remark)
 
-    def update(self, step: int, loss: float, held_out: float | None) -> None:
+    def update(self, step: int, loss: float | None, held_out: float | None) -> None:
         """Show where the training is; most calls cost nothing."""
         now = time.monotonic()
         pause = PLAIN_SECONDS if self._bar is None else MOVING_SECONDS
@@ -52,7 +52,8 @@ class Progress:
             return
         self._last = now
         speed = (step - self.start) / max(now - self._began, 1e-9)
-        text = f"loss {loss:.4g}" + ("" if held_out is None else f" · held-out {held_out:.4g}")
+        told = {"loss": loss, "held-out": held_out}
+        text = " · ".join(f"{name} {value:.4g}" for name, value in told.items() if value is not None)
         rest = f"{pace(speed)} · {clock((self.steps - step) / speed)} left"
         if self._bar is None:
             self._print(f"step {step}/{self.steps} · {text} · {rest}")

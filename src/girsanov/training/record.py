@@ -5,6 +5,7 @@ Only rank 0 writes, and files only where there is a folder; the calls are the sa
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -88,7 +89,14 @@ class Recorder:
             self._lines = stack.enter_context(closing(JsonLines(self.folder, self.state.step)))
         for target in self.state.config.log:
             log = self._tracker(target) if isinstance(target, str) else target
-            self._logs.append(stack.enter_context(closing(log)))
+            self._logs.append(log)
+            stack.callback(self._close, log)
+
+    def _close(self, log: Log) -> None:
+        try:
+            log.close()
+        except Exception as error:  # all is trained and saved by now
+            self.progress.say(f"{type(log).__name__} could not be closed: {error}")
 
     def _tracker(self, name: str) -> Log:
         if self.folder is None:
@@ -144,6 +152,7 @@ class Recorder:
         held_out = state.validation[-1] if state.validation else None
         if held_out and held_out[0] == state.step:
             values["held_out"] = held_out[1]
+        values = {name: value for name, value in values.items() if math.isfinite(value)}  # JSON has no NaN
         if self._lines:
             self._lines.write(state.step, values)
         for log in list(self._logs):
@@ -152,7 +161,7 @@ class Recorder:
             except Exception as error:  # a server that is away is not worth a training
                 self._logs.remove(log)
                 self.progress.say(f"{type(log).__name__} failed, and training goes on without it: {error}")
-        self.progress.update(state.step, values["loss"], held_out[1] if held_out else None)
+        self.progress.update(state.step, values.get("loss"), held_out[1] if held_out else None)
 
     def save_snapshot(self) -> None:
         """Save the averages that `posthoc_ema` needs."""

@@ -99,6 +99,13 @@ class Training:
         for target in self.log:
             if isinstance(target, str):
                 choose(target, TARGETS, "log")
+            else:
+                within(
+                    "log",
+                    target,
+                    isinstance(target, Log),
+                    "names of trackers, or objects with write and close",
+                )
 
     def rate(self, step: int, steps: int) -> float:
         """The learning rate of a step, counted from 0; see the head of the module."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Any, Protocol
 
 import torch
@@ -98,7 +99,7 @@ class State:
             return tensor.to(self.device, self.dtype if tensor.is_floating_point() else tensor.dtype)
 
         kind = DTYPES.get(self.config.precision)
-        with torch.autocast(self.device.type, dtype=kind, enabled=kind is not None):
+        with torch.autocast(self.device.type, dtype=kind) if kind else nullcontext():
             return objective(
                 self.model,
                 moved(batch.x),
