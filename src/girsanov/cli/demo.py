@@ -81,7 +81,7 @@ def settings(seed: int) -> Training:
     """How the demo trains."""
     from girsanov.training import Training
 
-    return Training(batch_size=128, lr=2e-3, validation=HELD_OUT, seed=seed)
+    return Training(batch_size=128, lr=4e-3, validation=HELD_OUT, seed=seed)
 
 
 def check_folder(out: Path) -> None:
