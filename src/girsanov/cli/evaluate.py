@@ -129,7 +129,7 @@ def likelihoods(
     def mean(rows: Dataset | None) -> Tensor | None:
         if rows is None:
             return None
-        few = some(rows, SCORED, seed)
+        few = some(rows, min(SCORED, len(fresh)), seed)
         return score(run.model, few.x, few.cond, seed=seed, batch_size=batch_size).double().mean()
 
     ours, real = mean(fresh), mean(known)
