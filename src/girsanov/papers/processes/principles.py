@@ -24,7 +24,7 @@ from girsanov.noise import Noise
 from girsanov.papers import PALETTE, Bar, Budget, Claim, Paper, Report, canvas
 from girsanov.processes import VP, Interpolant, RectifiedFlow
 from girsanov.processes.functions import expm1
-from girsanov.solvers import Plan, PlanBuilder, ddim, dpm_singlestep, euler, flow, grid, rho_rk, run
+from girsanov.solvers import Affine, Plan, PlanBuilder, ddim, dpm_singlestep, euler, flow, grid, rho_rk, run
 from girsanov.typing import Time, Tree
 
 if TYPE_CHECKING:
@@ -110,7 +110,9 @@ def dpm_solver_3(process: Interpolant, times: tuple[float, ...]) -> Plan:
         h = process.log_snr(t) - process.log_snr(s)
         one, two = (process.time_at(process.log_snr(s) + r * h) for r in (1 / 3, 2 / 3))
 
-        def moved(to: float, r: float, x=x, s=s, h=h, e=first.noise):
+        def moved(
+            to: float, r: float, x: Affine = x, s: float = s, h: float = h, e: Affine = first.noise
+        ) -> Affine:
             return (process.alpha(to) / process.alpha(s)) * x - process.gamma(to) * expm1(r * h) * e
 
         _, middle = plan.call(moved(one, 1 / 3), one, stage=True)

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WHY_EULER = (
-    "Euler is exact on Gaussian data of unit variance under VP, whose velocity is 0, and DDIM on a point mass. The "
-    "leading components of 8×8 digits are nearer to the first, so the smaller error is Euler's at 6 to 30 calls."
+    "The grid decides, not the network: on Gaussian data of any variance that the digits' components have, Euler's "
+    "error on it is the smaller one too, and 0 at variance 1, where the velocity of VP is 0."
 )
 WHY_SCORE = (
     "The noise is better on every seed, and by more with more calls (left panel); 10 calls are few to tell."
