@@ -15,6 +15,17 @@ from girsanov.training.interrupts import Interrupts
 QUIET = Training(batch_size=16, warmup=5, progress=False)
 
 
+@pytest.fixture(autouse=True)
+def usual_handlers():
+    """As in a terminal; where the tests run in the background, some signals are ignored from the start."""
+    usual = {signal.SIGINT: signal.default_int_handler}
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, usual.get(number, signal.SIG_DFL)) for number in numbers}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 def raising(at, *signals):
     """An objective that sends signals during a step, counted from 1."""
     calls = []
