@@ -24,7 +24,13 @@ from common import Result, table
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- written by make bench: begin -->", "<!-- end -->"
-FRESH = f"# Benchmarks\n\n{BEGIN}\n{END}\n"
+FRESH = f"""# Benchmarks
+
+`make bench` runs the scripts in `benchmarks/` and renews this page.
+
+{BEGIN}
+{END}
+"""
 
 
 def scripts() -> list[Path]:

@@ -60,9 +60,11 @@ def overhead(shape: tuple[int, ...]) -> list[Result]:
     model = Prepared(process, answer)
     times = [(int(t) + 1) / 1000 for t in scheduler.timesteps] + [0.0]
     plans = [
-        make(process, times).recast("noise")
-        for make in (solvers.ddim, solvers.dpm_multistep, solvers.exponential)
+        solvers.ddim(process, times).recast("noise"),
+        solvers.dpm_multistep(process, times).recast("noise"),
+        solvers.recommended(process, STEPS).recast("noise"),
     ]
+    assert all(plan.calls == STEPS for plan in plans)
 
     def step_all() -> Tensor:
         scheduler.set_timesteps(STEPS)

@@ -204,11 +204,12 @@ def paper_section(paper: dict[str, Any]) -> list[str]:
     lines = [f"## {paper['title']} {{: #{slug} }}", ""]
     if (ROOT / "docs" / FIGURES / f"{slug}.png").exists():
         lines += [f"![{paper['title']}]({FIGURES}/{slug}.png)", ""]
-    columns = ("paper", "ours", "baseline", "bar", "verdict", "reason")
+    columns = ("paper", "ours", "baseline", "bar", "verdict")
     lines += [f"| claim | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
     for claim in paper["claims"]:
         values = [cell(claim.get(column)) for column in columns]
         lines.append(f"| {cell(claim['name'])} | {' | '.join(values)} |")
+    lines += ["", *(remark(claim) for claim in paper["claims"])]
     seeds, seconds = paper["seeds"], paper["seconds"]
     count = len(seeds) if isinstance(seeds, list) else seeds
     note = (
@@ -217,9 +218,16 @@ def paper_section(paper: dict[str, Any]) -> list[str]:
     return [*lines, "", f"{note}, {paper['date']}."]
 
 
+def remark(claim: dict[str, Any]) -> str:
+    """What a claim says, where the paper says it, in what unit, and why the verdict is what it is."""
+    where = "; ".join(text for text in (claim.get("source"), claim.get("unit")) if text)
+    parts = (claim.get("says"), f"({where})" if where else "", claim.get("reason"))
+    return f"- **{claim['name']}**: {' '.join(part for part in parts if part)}"
+
+
 def cell(value: object) -> str:
     """A value as it stands in a table."""
-    if value is None:
+    if value is None or value == "":
         return "–"
     text = f"{value:.4g}" if isinstance(value, float) else str(value)
     return text.replace("|", "\\|").replace("\n", " ")

@@ -62,7 +62,14 @@ def test_a_room_is_listed_by_the_modules_that_define_its_names(gen):
 
 
 def test_the_gallery_shows_every_claim(gen):
-    claim = {"name": "a | b", "paper": 3.1, "ours": 2.9, "baseline": None, "bar": "≤ 3", "reason": None}
+    claim = {
+        "name": "a | b",
+        "paper": 3.1,
+        "ours": 2.9,
+        "baseline": None,
+        "bar": "≤ 3",
+        "reason": "too few walks",
+    }
     paper = {
         "slug": "walk", "title": "A walk", "budget": "cpu", "seeds": [0, 1], "seconds": 1.5,
         "version": "0.1.0", "date": "2026-01-01",
@@ -73,7 +80,8 @@ def test_the_gallery_shows_every_claim(gen):
     write(gen.ROOT / "docs" / "figures" / "papers" / "walk.png", "")
     page = gen.gallery()
     assert "| [A walk](#walk) | 2 | 1 passed, 1 missed |" in page
-    assert "| a \\| b | 3.1 | 2.9 | – | ≤ 3 | passed | – |" in page
+    assert "| a \\| b | 3.1 | 2.9 | – | ≤ 3 | passed |" in page
+    assert "- **c**: too few walks" in page
     assert "![A walk](figures/papers/walk.png)" in page
     assert "2 seeds, 1.5 s, version 0.1.0, 2026-01-01" in page
 

@@ -4,6 +4,13 @@ import re
 import sys
 from dataclasses import dataclass
 from html.parser import HTMLParser
+from pathlib import Path
+
+from girsanov.cli.runs import Origin
+from girsanov.cli.train import build
+from girsanov.data import read
+from girsanov.processes import EDM
+from girsanov.training import Card, Training, save
 
 COMMAND = [sys.executable, "-c", "from girsanov.cli import main; main()"]
 
@@ -51,3 +58,13 @@ def check_page(page: str) -> Reader:
     assert all(address.startswith("data:image/png;base64,") for address in found.addresses)
     assert not re.search(r"url\(|@import|http-equiv", page)
     return found
+
+
+def untrained(folder: Path, source: str, label: str | None = None) -> Path:
+    """Save an untrained model for a data set: a Gaussian of independent coordinates at the scale of the data."""
+    data, config = read(source, label=label), Training(validation=0.2)
+    classes = None if data.classes is None else len(data.classes)
+    shape = data.codec.shape
+    model = build(shape, EDM(), classes=classes, network="auto", std=float(data.x.std()), seed=0)
+    origin = Origin.of(data, label=label, crop=None, config=config)
+    return save(model, folder, card=Card(dataset=source, data=origin.to_config()))

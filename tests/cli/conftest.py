@@ -10,14 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cli_helpers import COMMAND, Outcome
+from cli_helpers import COMMAND, Outcome, untrained
 
 from girsanov.cli import main
-from girsanov.cli.runs import Origin
-from girsanov.cli.train import build
-from girsanov.data import read
-from girsanov.processes import EDM
-from girsanov.training import Card, Training, save
 
 
 @pytest.fixture
@@ -52,16 +47,6 @@ def started():
     for process in processes:
         process.kill()
         process.communicate()
-
-
-def untrained(folder: Path, source: str, label: str | None = None) -> Path:
-    """Save an untrained model for a data set: a Gaussian of independent coordinates at the scale of the data."""
-    data, config = read(source, label=label), Training(validation=0.2)
-    classes = None if data.classes is None else len(data.classes)
-    shape = data.codec.shape
-    model = build(shape, EDM(), classes=classes, network="auto", std=float(data.x.std()), seed=0)
-    origin = Origin.of(data, label=label, crop=None, config=config)
-    return save(model, folder, card=Card(dataset=source, data=origin.to_config()))
 
 
 @pytest.fixture(scope="session")

@@ -89,6 +89,18 @@ def test_a_model_saved_from_python_is_sampled_too(girsanov, images, tmp_path):
     assert Image.open(out).size == (8, 8)
 
 
+def test_a_name_on_the_hub_is_a_run_too(girsanov, gaussian, table, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "girsanov.training.models.fetched", lambda name, revision: gaussian
+    )  # there is no network
+    monkeypatch.chdir(tmp_path)
+    assert girsanov("sample", "owner/name", "-n", 3, "--out", "x.csv").code == 0
+    assert len(pd.read_csv("x.csv")) == 3
+    said = girsanov("evaluate", "owner/name", table)
+    assert said.code == 2
+    assert "say where to write: --out" in said.err
+
+
 @pytest.mark.parametrize(
     "options, says",
     [

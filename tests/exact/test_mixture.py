@@ -103,6 +103,16 @@ def test_two_sided_velocity_transports_one_law_to_the_other(process):
     assert abs(x.std().item() - spread) < 6 * spread / math.sqrt(2 * n) + 0.02
 
 
+@pytest.mark.parametrize("process", TWO_SIDED.values(), ids=TWO_SIDED)
+def test_two_sided_answers_are_finite_at_the_ends(process):
+    model = exact.MixtureInterpolant(mixture(dim=2), mixture(dim=2, seed=5), process)
+    x = torch.ones(3, 2, dtype=torch.float64)
+    for t in (0.0, 1.0):
+        near = abs(t - 1e-7)
+        for here, there in zip(model(x, t), model(x, near), strict=True):
+            torch.testing.assert_close(here, there, atol=1e-2, rtol=1e-2)
+
+
 def test_two_sided_noise_is_the_score():
     process = processes.StochasticInterpolant("linear", "brownian")
     here, there = mixture(dim=2), mixture(dim=2, seed=5)

@@ -45,7 +45,7 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
     """The command, with refusals turned into one message and an exit code."""
 
     @wraps(command)
-    def run(*arguments: Any, **options: Any) -> None:
+    def _run(*arguments: Any, **options: Any) -> None:
         try:
             command(*arguments, **options)
         except KeyboardInterrupt as stop:
@@ -57,7 +57,7 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
             fail(message(error))
             raise typer.Exit(2) from None
 
-    return run
+    return _run
 
 
 def refusal(error: Exception) -> bool:

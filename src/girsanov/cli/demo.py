@@ -18,8 +18,8 @@ from girsanov.cli.console import note, say, show, wrote
 from girsanov.cli.options import Seed
 
 if TYPE_CHECKING:
-    from girsanov.cli.digits import Findings
-    from girsanov.training import Training
+    from girsanov.cli.digits import Findings, Split
+    from girsanov.training import History, Training
 
 STEPS, SAMPLES = 1100, 2000
 HELD_OUT, GUIDANCE = 0.2, 1.0
@@ -36,29 +36,27 @@ def demo(
 ) -> None:
     """Learn from real digits, sample with few network calls, and report (about 4 minutes)."""
     began = time.monotonic()
-    from girsanov import __version__, objectives
-    from girsanov.cli.digits import Split, measure, verdicts
+    from girsanov import __version__
+    from girsanov.cli.digits import Split, measure
     from girsanov.cli.runs import Origin
-    from girsanov.cli.showcase import report_page
     from girsanov.cli.train import LABEL_DROPOUT, build
     from girsanov.data import read
-    from girsanov.files import write_text
+    from girsanov.objectives import score_matching
     from girsanov.processes import EDM
     from girsanov.training import Card, fit, save, split
 
     check_folder(out)
     digits, config = read("digits"), settings(seed)
     assert digits.cond is not None
-    model = build(digits.codec.shape, EDM(), classes=10, network="auto", std=float(digits.x.std()), seed=seed)
-    note(f"learning {len(digits):,} handwritten digits, {steps:,} steps")
-    objective = objectives.score_matching(label_dropout=LABEL_DROPOUT)
-    history = fit(model, objective, digits.x, cond=digits.cond, steps=steps, config=config)
-    origin = Origin.of(digits, label=None, crop=None, config=config)
-    card = Card(name=NAME, dataset="digits", data=origin.to_config())
-    save(model, out, card=card)
-    note("measuring")
     known, fresh = split(len(digits), HELD_OUT, seed)
     parts = Split(digits.x[known], digits.cond[known], digits.x[fresh], digits.cond[fresh])
+    model = build(digits.codec.shape, EDM(), classes=10, network="auto", std=float(parts.x.std()), seed=seed)
+    note(f"learning {len(known):,} handwritten digits in {steps:,} steps; {len(fresh):,} are held out")
+    objective = score_matching(label_dropout=LABEL_DROPOUT)
+    history = fit(model, objective, digits.x, cond=digits.cond, steps=steps, config=config)
+    origin = Origin.of(digits, label=None, crop=None, config=config)
+    save(model, out, card=Card(name=NAME, dataset="digits", data=origin.to_config()))
+    note("measuring")
     found = measure(model, parts, samples=samples, seed=seed)
     found.numbers.update(
         guidance=GUIDANCE,
@@ -71,9 +69,18 @@ def demo(
         version=__version__,
         seconds=round(time.monotonic() - began, 1),
     )
-    write_text(out / PAGE, report_page(found, parts, history, out))
+    publish(found, parts, history, out)
+
+
+def publish(found: Findings, parts: Split, history: History, out: Path) -> None:
+    """Write the report and the page, and say what is in them."""
+    from girsanov.cli.digits import verdicts
+    from girsanov.cli.showcase import report_page
+    from girsanov.files import write_text
+
     bars = [{"says": v.says, "ours": v.ours, "bar": v.bar, "met": v.met} for v in verdicts(found.numbers)]
-    write_text(out / REPORT, json.dumps({**found.numbers, "bars": bars}, indent=2) + "\n")
+    write_text(out / PAGE, report_page(found, parts, history, out))
+    write_text(out / REPORT, json.dumps({**found.numbers, "bars": bars}, indent=2, ensure_ascii=False) + "\n")
     tell(found, out)
 
 
@@ -81,7 +88,7 @@ def settings(seed: int) -> Training:
     """How the demo trains."""
     from girsanov.training import Training
 
-    return Training(batch_size=128, lr=2e-3, validation=HELD_OUT, seed=seed)
+    return Training(batch_size=128, lr=4e-3, validation=HELD_OUT, seed=seed)
 
 
 def check_folder(out: Path) -> None:

@@ -62,7 +62,8 @@ def evaluate(
     known, fresh = held_out(opened, opened.read(data, crop=crop, label=label))
     fresh = some(fresh, n, seed)
     require(len(fresh) > 1, f"{data} leaves {len(fresh)} row to compare with; give data with more")
-    folder = run if out is None else out
+    require(out is not None or run.is_dir(), f"{run} is no folder here; say where to write: --out FOLDER")
+    folder = out or run
     folder.mkdir(parents=True, exist_ok=True)
     note(f"{len(fresh):,} samples against {len(fresh):,} rows that the model has not seen")
     if known is None:
@@ -129,7 +130,7 @@ def likelihoods(
     def mean(rows: Dataset | None) -> Tensor | None:
         if rows is None:
             return None
-        few = some(rows, SCORED, seed)
+        few = some(rows, min(SCORED, len(fresh)), seed)
         return score(run.model, few.x, few.cond, seed=seed, batch_size=batch_size).double().mean()
 
     ours, real = mean(fresh), mean(known)

@@ -27,6 +27,7 @@ from girsanov.denoiser import Denoiser
 from girsanov.errors import GirsanovError, InputError, SavedFileError, UnknownName, require, unknown
 from girsanov.noise import Noise, uniform
 from girsanov.training import Card, Training, load, read_card, split
+from girsanov.training.models import located
 from girsanov.training.team import usable
 
 LABELS, ROWS = 1, 2
@@ -127,7 +128,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class Run:
-    """A trained model with its folder; `origin` is None if it was not trained by the command."""
+    """A trained model, with the folder or name it was asked for by; `origin` is None for one saved from Python."""
 
     folder: Path
     model: Denoiser
@@ -222,10 +223,11 @@ def open_run(folder: Path, device: str | None = None) -> Run:
         SavedFileError: there is no whole model in it.
         InputError: the device cannot be used.
     """
-    model = load(str(folder))
+    place = located(str(folder), None)
+    model = load(place)
     if device is not None:
         model = model.to(usable(device))
-    card = read_card(folder)
+    card = read_card(place)
     origin = Origin.from_config(card.data) if card.data else None
     trained = getattr(model.network, "config", {}).get("classes") or 0
     require(

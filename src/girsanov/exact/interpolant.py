@@ -62,9 +62,10 @@ class MixtureInterpolant(AbstractDenoiser):
         log_det = chol.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         log_joint = here.weights.log()[:, None] + there.weights.log() - log_det - (left * solved).sum(-1) / 2
         share = torch.softmax(log_joint.flatten(1), 1).reshape(log_joint.shape)[..., None]
-        d_alpha, d_beta, d_gamma = self.process.schedule.rates(time)
+        d_alpha, d_beta, _ = self.process.schedule.rates(time)
         data = here.means[:, None] + alpha * (c @ solved[..., None])[..., 0]
         far = there.means + beta * (e @ solved[..., None])[..., 0]
-        velocity = d_alpha * data + d_beta * far + d_gamma * gamma * solved
+        # γγ' as one number: γ' alone is infinite at the ends of a Brownian latent.
+        velocity = d_alpha * data + d_beta * far + self.process.schedule.half_square_rate(time) * solved
         answers = [velocity] if self.process.noiseless else [velocity, gamma * solved]
         return tuple((share * a).sum((1, 2)).reshape(x.shape).to(x.dtype) for a in answers)

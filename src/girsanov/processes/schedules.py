@@ -42,6 +42,10 @@ class Schedule(ABC):
     def time_at(self, log_snr: Scalar) -> Scalar:
         """The inverse of `log_snr`."""
 
+    def half_square_rate(self, t: Scalar) -> Scalar:
+        """(γ²)'/2 = γγ', which can be finite where γ' is not."""
+        return self.values(t)[2] * self.rates(t)[2]
+
     def log_snr(self, t: Scalar) -> Scalar:
         """λ = log(α/γ); +inf where γ = 0 and -inf where α = 0."""
         alpha, _, gamma = self.values(t)

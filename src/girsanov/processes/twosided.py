@@ -93,7 +93,7 @@ class TwoSided(Schedule):
         gamma, rate = self._latent(t)
         if self.path == "trigonometric":
             left = sqrt(1 - gamma**2)
-            turn = 0.0 * t if self.latent == "none" else -self._half_square_rate(t) / left
+            turn = 0.0 * t if self.latent == "none" else -self.half_square_rate(t) / left
             da, db = da * left + a * turn, db * left + b * turn
         return da, db, rate
 
@@ -106,7 +106,7 @@ class TwoSided(Schedule):
     def _latent(self, t: Scalar) -> tuple[Scalar, Scalar]:
         return LATENTS[self.latent](t, self.scale)
 
-    def _half_square_rate(self, t: Scalar) -> Scalar:
+    def half_square_rate(self, t: Scalar) -> Scalar:
         """(γ²)'/2 = γγ', finite at the ends where γ' of the Brownian latent is not."""
         if self.latent == "brownian":
             return self.scale * (1 - 2 * t) / 2

@@ -36,6 +36,9 @@ INITIAL, STATE, OUTPUT, NOISE, ANCHOR = "x", "X", "F", "ξ", "x1"
 FORMAT, VERSION = "girsanov.plan", 1
 EPSILON = sys.float_info.epsilon
 
+Key = tuple[str, int, int]
+"""A register: its source, its number, and the word of an answer."""
+
 
 class Term(NamedTuple):
     """coefficient · source[register]; `word` tells the answers of one call apart."""
@@ -126,14 +129,22 @@ class Plan:
         return max(sum(abs(term.coefficient) for term in row.terms) for row in self.rows)
 
     @cached_property
-    def releases(self) -> tuple[tuple[tuple[str, int, int], ...], ...]:
+    def program(self) -> tuple[tuple[tuple[Key, float], ...], ...]:
+        """For each row its terms as the loop reads them: (register, coefficient)."""
+        return tuple(
+            tuple(((term.source, term.register, term.word), term.coefficient) for term in row.terms)
+            for row in self.rows
+        )
+
+    @cached_property
+    def releases(self) -> tuple[tuple[Key, ...], ...]:
         """For each row the states and answers that are needed no more after it."""
         last = {(STATE, r, 0): r for r in range(len(self.rows))}
         for r, row in enumerate(self.rows):
             if row.call:
                 last.update({(OUTPUT, r, word): r for word in range(len(self.predicts))})
             last.update({(term.source, term.register, term.word): r for term in row.terms})
-        ends: list[list[tuple[str, int, int]]] = [[] for _ in self.rows]
+        ends: list[list[Key]] = [[] for _ in self.rows]
         for key, r in last.items():
             if key[0] in (STATE, OUTPUT):
                 ends[r].append(key)
@@ -306,7 +317,7 @@ class Plan:
 
 def collect(terms: Sequence[Term]) -> tuple[Term, ...]:
     """Add up terms of the same register, in order of appearance, without what cancels to rounding."""
-    sums: dict[tuple[str, int, int], tuple[float, float]] = {}
+    sums: dict[Key, tuple[float, float]] = {}
     for term in terms:
         key = term.source, term.register, term.word
         value, size = sums.get(key, (0.0, 0.0))

@@ -18,10 +18,8 @@ from torch import Tensor
 from girsanov.denoiser import AbstractDenoiser
 from girsanov.errors import NotFinite, Unsuitable
 from girsanov.noise import Randomness, Source, as_source
-from girsanov.solvers.plan import ANCHOR, INITIAL, NOISE, OUTPUT, STATE, Plan, Row
+from girsanov.solvers.plan import ANCHOR, INITIAL, NOISE, OUTPUT, STATE, Key, Plan, Row
 from girsanov.typing import Tree
-
-Key = tuple[str, int, int]
 
 
 class Live:
@@ -65,15 +63,16 @@ def steps(plan: Plan, x: Tensor, source: Source, anchor: Tensor | None = None) -
     wide = torch.float32 if x.dtype in (torch.float16, torch.bfloat16) else x.dtype
     live = Live(x.to(wide), None if anchor is None else anchor.to(wide))
     registers = live.registers
-    for r, (row, released) in enumerate(zip(plan.rows, plan.releases, strict=True)):
+    for r, (row, terms, released) in enumerate(zip(plan.rows, plan.program, plan.releases, strict=True)):
         total: Tensor | None = None
-        for kind, index, coefficient, word in row.terms:
-            if kind == NOISE:
-                value = source.draw(live.registers[INITIAL, 0, 0], index, span=plan.spans[index])
+        for register, coefficient in terms:
+            if register[0] == NOISE:
+                _, index, _ = register
+                value = source.draw(registers[INITIAL, 0, 0], index, span=plan.spans[index])
             else:
-                value = registers[kind, index, word]
+                value = registers[register]
             if total is None:
-                total = value if coefficient == 1.0 and len(row.terms) == 1 else value * coefficient
+                total = value if coefficient == 1.0 and len(terms) == 1 else value * coefficient
             else:
                 total.add_(value, alpha=coefficient)
         assert total is not None
@@ -85,7 +84,7 @@ def steps(plan: Plan, x: Tensor, source: Source, anchor: Tensor | None = None) -
         if row.call:
             assert answers is not None
             for word, answer in enumerate(answers):
-                registers[OUTPUT, r, word] = answer.to(wide)
+                registers[OUTPUT, r, word] = answer if answer.dtype == wide else answer.to(wide)
         total = registers[key]
         for old in released:
             del registers[old]

@@ -76,6 +76,10 @@ BOUNDED = Claim(
     bar=Bar("<=", plus=1.0),
 )
 
+WHY_ROBUST = "Not explained further: one network learns b and s in 300 steps, and the error of s may cost what the noise repairs."
+WHY_EXCESS = "Likely because the base is Gaussian: the path is smooth without γ, which adds the variance of γ'z to the target."
+WHY_LIKELIHOOD = "The difference is below one percent: little was left to smooth."
+
 LINE = torch.linspace(-5, 5, 401, dtype=torch.float64)
 """The grid of the one-dimensional laws."""
 
@@ -110,16 +114,23 @@ def drawn(model: Denoiser, n: int, epsilon: float, seed: int, steps: int = 200) 
 
 
 def robustness(report: Report, seed: int, budget: Budget) -> Denoiser:
-    """One model of the checkerboard, sampled with several strengths of noise."""
+    """One model of the checkerboard, sampled with several strengths of noise.
+
+    It is trained briefly, for the claim is about a bad velocity: after 2,000 steps the ODE's samples were as
+    close to the data as the data are to each other, and nothing could be told.
+    """
     n = budget.pick(smoke=200, cpu=5000)
     x, fresh = (data.toys.checkerboard(m, generator=Noise(seed).child(i)) for i, m in ((2, 4 * n), (3, n)))
-    words, steps = ("velocity", "noise"), budget.pick(smoke=2, cpu=2000)
+    words, steps = ("velocity", "noise"), budget.pick(smoke=2, cpu=300)
     model = train(StochasticInterpolant(), interpolant_loss(), x, words=words, seed=seed, steps=steps)
     samples = {e: drawn(model, n, e, seed, budget.pick(smoke=10, cpu=200)) for e in (0.0, *STRENGTHS)}
     found = {e: float(energy_distance(y, fresh)) for e, y in samples.items()}
     report.add(ROBUST, seed, ours=min(found[e] for e in STRENGTHS), baseline=found[0.0])
     report.kept.setdefault("samples", (samples[0.0], samples[min(STRENGTHS, key=lambda e: found[e])]))
     report.kept.setdefault("energy", []).append(found)
+    again = data.toys.checkerboard(n, generator=Noise(seed).child(20))
+    if budget.judged and found[0.0] < 3 * abs(float(energy_distance(again, fresh))):
+        report.leave(ROBUST, "The ODE is as close to the data as the data are to each other.")
     return model
 
 
@@ -136,7 +147,7 @@ def smoothing(report: Report, seed: int, budget: Budget) -> None:
     x, fresh = (law.sample(m, generator=Noise(seed).child(i)) for i, m in ((5, 20 * n), (6, n)))
     found = []
     for latent in ("brownian", "none"):
-        process = StochasticInterpolant(latent=latent)  # type: ignore[arg-type]
+        process = StochasticInterpolant(latent=latent)
         model = train(process, velocity_loss(), x.float(), words=("velocity",), seed=seed, steps=steps)
         excess = loss_above(model, MixtureInterpolant(law, normal, process), seed, 4 * n)
         found.append((excess, nll(model, fresh.float(), budget.pick(smoke=1e-2, cpu=1e-4))))
@@ -176,7 +187,7 @@ def gradients(report: Report, seed: int, model: Denoiser, budget: Budget) -> Non
             z, end = source.child(0).draw(x[:size], 0), source.child(1).draw(x[:size], 0)
             t = 0.02 * source.child(2).draw(x[:size, :1], 0, uniform).clamp(min=1e-6)
             loss = sum(l_b(b, x[:size], end, sign * z, t) for sign in ((1, -1) if antithetic else (1,)))
-            grads = torch.autograd.grad(loss / (2 if antithetic else 1), [*b.network.parameters()])  # type: ignore[operator, arg-type]
+            grads = torch.autograd.grad(loss / (2 if antithetic else 1), [*b.network.parameters()])  # type: ignore[arg-type]
             found.append(torch.cat([g.flatten() for g in grads]))
         return float(torch.stack(found).var(0).sum())
 
@@ -242,6 +253,9 @@ def run_paper(budget: Budget) -> Report:
         smoothing(report, seed, budget)
         gradients(report, seed, model, budget)
         bounds(report, seed, 20, budget.pick(smoke=10, cpu=400))
+    report.note(ROBUST, WHY_ROBUST)
+    report.note(EXCESS, WHY_EXCESS)
+    report.note(LIKELIHOOD, WHY_LIKELIHOOD)
     return report
 
 
@@ -249,7 +263,7 @@ def figure(report: Report) -> Figure:
     """Samples of the ODE and the best SDE, the distance against ε, and divergences against their bound."""
     drawing, (ode, sde, middle, right) = canvas(report, panels=4, equal=(0, 1))
     for ax, x, name in zip((ode, sde), report.kept["samples"], ("ODE", "best SDE"), strict=True):
-        ax.hist2d(*x.T.numpy(), bins=70, range=[[-2.3, 2.3], [-2.3, 2.3]], cmap="Blues")
+        ax.hist2d(x[:, 0].numpy(), x[:, 1].numpy(), bins=70, range=[[-2.3, 2.3], [-2.3, 2.3]], cmap="Blues")
         ax.set(title=f"{name}, the same model")
     for k, found in enumerate(report.kept["energy"]):
         middle.plot(list(found), list(found.values()), "o-", color=PALETTE[k], label=f"seed {k}")
