@@ -54,10 +54,11 @@ def ended(pid: int) -> bool:
     return True
 
 
-def at_random_moments(folder: Path, moments: random.Random, kills: int) -> int:
+def at_random_moments(folder: Path, moments: random.Random, kills: int, seconds: float) -> int:
+    """Killed again and again, each time within a seventh of what the run needs in all."""
     for killed in range(kills):
         pid = child(lambda: train(folder))
-        time.sleep(moments.uniform(0.01, 0.15))
+        time.sleep(moments.uniform(0.02, 0.15) * seconds)
         os.kill(pid, signal.SIGKILL)
         if ended(pid):
             return killed
@@ -90,9 +91,11 @@ def main() -> None:
     warm = torch.optim.AdamW([torch.zeros(1, requires_grad=True)])  # imports what each child would import
     warm.zero_grad()
     warm.step()
+    began = time.monotonic()
     assert ended(child(lambda: train(folder / "straight")))
+    seconds = time.monotonic() - began
     counts = {
-        "moments": at_random_moments(folder / "moments", random.Random(0), 20),
+        "moments": at_random_moments(folder / "moments", random.Random(0), 20, seconds),
         "writing": at_call(folder / "writing", tensorfile, "_bytes", [10, 40, 75, 95, 110]),
         "syncing": at_call(folder / "syncing", os, "fsync", [3, 4, 5, 8]),
         "renaming": at_call(folder / "renaming", Path, "replace", [1, 2, 4]),
