@@ -8,7 +8,7 @@ import torch
 from oracles import ONE_SIDED, mixture, seeded
 from torch import nn
 
-from girsanov import exact, processes, solvers
+from girsanov import exact, guidance, processes, solvers
 from girsanov.denoiser import Denoiser
 from girsanov.errors import InputError
 from girsanov.noise import Noise
@@ -49,6 +49,18 @@ def test_conditions_by_number_and_by_row():
     assert (sample(model, 20, cond=1, seed=0) > 2).all()
     rows = sample(model, 20, cond=torch.arange(20) % 2, seed=0, batch_size=3)
     assert ((rows[:, 0] > 0) == (torch.arange(20) % 2 == 1)).all()
+
+
+def test_guidance_by_gradients_works_inside_sample():
+    law = exact.GaussianMixture(torch.tensor([[-3.0], [3.0]]), 0.01, labels=torch.tensor([0, 1]))
+
+    def classify(x, t):  # the exact classifier, from the two marginals
+        alpha, gamma = VP.alpha(t)[:, None], VP.gamma(t)[:, None]
+        variance = 0.01 * alpha**2 + gamma**2
+        return -((x - alpha * torch.tensor([[-3.0, 3.0]])) ** 2) / (2 * variance)
+
+    x = sample(guidance.classifier(law.denoiser(VP), classify), 20, cond=1, steps=20, seed=0)
+    assert (x > 2).all() and not x.requires_grad
 
 
 def test_an_anchored_process_starts_at_its_anchor():

@@ -105,7 +105,7 @@ def sample(
     model.eval()
     parts = []
     try:
-        with torch.inference_mode():
+        with torch.no_grad():  # guidance by gradients needs a graph inside, which inference mode forbids
             for first in range(0, n, batch_size):
                 stop = min(first + batch_size, n)
                 part = source.shifted(first)
