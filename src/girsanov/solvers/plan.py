@@ -39,6 +39,9 @@ EPSILON = sys.float_info.epsilon
 Key = tuple[str, int, int]
 """A register: its source, its number, and the word of an answer."""
 
+Program = tuple[tuple[tuple[Key, float | Tensor], ...], ...]
+"""For each row (register, coefficient), as the loop reads them; a `TensorPlan` has tensors."""
+
 
 class Term(NamedTuple):
     """coefficient · source[register]; `word` tells the answers of one call apart."""
@@ -129,7 +132,7 @@ class Plan:
         return max(sum(abs(term.coefficient) for term in row.terms) for row in self.rows)
 
     @cached_property
-    def program(self) -> tuple[tuple[tuple[Key, float], ...], ...]:
+    def program(self) -> Program:
         """For each row its terms as the loop reads them: (register, coefficient)."""
         return tuple(
             tuple(((term.source, term.register, term.word), term.coefficient) for term in row.terms)

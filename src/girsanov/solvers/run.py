@@ -18,7 +18,9 @@ from torch import Tensor
 from girsanov.denoiser import AbstractDenoiser
 from girsanov.errors import NotFinite, Unsuitable
 from girsanov.noise import Randomness, Source, as_source
+from girsanov.processes.base import like_batch
 from girsanov.solvers.plan import ANCHOR, INITIAL, NOISE, OUTPUT, STATE, Key, Plan, Row
+from girsanov.solvers.tensorplan import TensorPlan
 from girsanov.typing import Tree
 
 
@@ -50,7 +52,7 @@ class Live:
 Loop = Generator[tuple[Row, Live], tuple[Tensor, ...] | None, Tensor]
 
 
-def steps(plan: Plan, x: Tensor, source: Source, anchor: Tensor | None = None) -> Loop:
+def steps(plan: Plan | TensorPlan, x: Tensor, source: Source, anchor: Tensor | None = None) -> Loop:
     """Run a plan, one row at a time.
 
     Yields:
@@ -71,7 +73,10 @@ def steps(plan: Plan, x: Tensor, source: Source, anchor: Tensor | None = None) -
                 value = source.draw(registers[INITIAL, 0, 0], index, span=plan.spans[index])
             else:
                 value = registers[register]
-            if total is None:
+            if isinstance(coefficient, Tensor):  # learned, or one a sample: gradients forbid adding in place
+                value = value * like_batch(coefficient, value)
+                total = value if total is None else total + value
+            elif total is None:
                 total = value if coefficient == 1.0 and len(terms) == 1 else value * coefficient
             else:
                 total.add_(value, alpha=coefficient)
@@ -93,7 +98,7 @@ def steps(plan: Plan, x: Tensor, source: Source, anchor: Tensor | None = None) -
 
 
 def run(
-    plan: Plan,
+    plan: Plan | TensorPlan,
     model: AbstractDenoiser,
     x: Tensor,
     *,
