@@ -163,7 +163,7 @@ class Denoiser(AbstractDenoiser):
         """(skip, out, in, anchor): word = skip · y + out · F(in · y) + anchor · x_1, y = x - βx_1."""
         s = self.data_std
         assert s is not None
-        alpha, gamma = self.process.alpha(t), self.process.gamma(t)
+        alpha, _, gamma = self.process.values(t)
         variance = (alpha * s) ** 2 + gamma**2
         width = sqrt(variance)
         # The word is a x_0 + b x_1 + c z; project the pair (a s, c) on the state (α s, γ) and across it.

@@ -19,7 +19,8 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from math import prod
 from typing import Protocol
 
 import numpy as np
@@ -90,7 +91,7 @@ class Noise:
         `span` is the interval of the noise clock that the draw covers; independent draws ignore it.
         """
         event = tuple(like.shape[1:])
-        size = block_size(like[:1].numel() if like.shape[0] else 1)
+        size = block_size(prod(event))
         stop = self.first + like.shape[0]
         blocks = range(self.first // size, -(-stop // size))
         dtype = torch.float64 if like.dtype == torch.float64 else torch.float32
@@ -103,16 +104,16 @@ class Noise:
 
     def child(self, scope: int) -> Noise:
         """An independent source for an inner loop."""
-        return replace(self, scope=(*self.scope, scope))
+        return Noise(self.seed, self.first, (*self.scope, scope))
 
     def shifted(self, by: int) -> Noise:
         """The same source, seen from `by` samples further on."""
-        return replace(self, first=self.first + by)
+        return Noise(self.seed, self.first + by, self.scope)
 
     def _stream(self, block: int, index: int) -> np.random.Generator:
         label = repr((self.seed, self.scope, block, index)).encode()
         digest = hashlib.blake2b(label, digest_size=16).digest()
-        return np.random.Generator(np.random.Philox(key=int.from_bytes(digest, "little")))
+        return np.random.Generator(np.random.Philox(_Key(digest)))
 
 
 @dataclass(frozen=True)
@@ -154,6 +155,16 @@ def as_source(generator: Randomness) -> Noise | Sequential:
 def block_size(numel: int) -> int:
     """Samples per stream: large enough to draw fast, small enough to waste little at a batch's edge."""
     return max(1, min(64, 2**14 // max(numel, 1)))
+
+
+class _Key(np.random.bit_generator.ISeedSequence):
+    """The key of a Philox stream. Given as `Philox(key=...)`, NumPy would ask the system for a seed as well."""
+
+    def __init__(self, digest: bytes) -> None:
+        self.words = np.frombuffer(digest, "<u8")
+
+    def generate_state(self, n_words: int, dtype: object = np.uint64) -> np.ndarray:
+        return self.words
 
 
 @dataclass(frozen=True)

@@ -147,8 +147,7 @@ def mix(weights: Sequence[Any], x0: Tensor, end: Tensor | None, z: Tensor) -> Te
 
 def perturbed(process: GaussianConditional, t: Tensor, x0: Tensor, end: Tensor | None, z: Tensor) -> Tensor:
     """x_t = α x_0 + β x_1 + γ z, with t (B,)."""
-    time = like_batch(t, x0)
-    return mix((process.alpha(time), process.beta(time), process.gamma(time)), x0, end, z)
+    return mix(process.values(like_batch(t, x0)), x0, end, z)
 
 
 def target(

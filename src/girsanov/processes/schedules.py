@@ -335,7 +335,9 @@ class PinnedBrownian(Schedule):
 
 
 def _one(t: Scalar) -> Scalar:
-    return 1.0 if isinstance(t, float | int) else 1.0 + 0.0 * t
+    if isinstance(t, Tensor):
+        return torch.ones_like(t)
+    return 1.0 if isinstance(t, float | int) else np.ones_like(t)
 
 
 def _require_sigmas(low: float, high: float) -> None:
