@@ -113,7 +113,7 @@ class Noise:
     def _stream(self, block: int, index: int) -> np.random.Generator:
         label = repr((self.seed, self.scope, block, index)).encode()
         digest = hashlib.blake2b(label, digest_size=16).digest()
-        return np.random.Generator(np.random.Philox(_Key(digest)))
+        return np.random.Generator(np.random.Philox(_Key(digest)))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)

@@ -26,16 +26,16 @@ import torch
 from torch import Tensor
 
 from girsanov.processes import GaussianConditional
+from girsanov.processes.conversion import Row
 from girsanov.processes.functions import sqrt
 from girsanov.typing import Scalar
 
 Weighting = Callable[[Tensor, GaussianConditional, float], Tensor]
 
 
-def residual_scale(word: str, t: Scalar, process: GaussianConditional, data_std: float) -> Scalar:
-    """k(word): how large an error of the residual is in the word."""
-    alpha, _, gamma = process.values(t)
-    a, _, c = process.row(word, t)
+def residual_scale(state: Row, word: Row, data_std: float) -> Scalar:
+    """k(word): how large an error of the residual is in the word; `state` is (α, β, γ) at that time."""
+    (alpha, _, gamma), (a, _, c) = state, word
     return (a * gamma - c * alpha) * data_std / sqrt((alpha * data_std) ** 2 + gamma**2)
 
 

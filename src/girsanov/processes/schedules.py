@@ -179,17 +179,19 @@ class TabulatedVP(_LogAlpha):
         return self._piece(t)[1]
 
     def time_at_log_alpha(self, log_alpha: Scalar) -> Scalar:
-        nodes = self._nodes
-        grid = np.linspace(0.0, 1.0, len(nodes))
         if isinstance(log_alpha, Tensor):
-            found = np.interp(-log_alpha.detach().cpu().double().numpy(), -nodes, grid)
+            found = np.interp(-log_alpha.detach().cpu().double().numpy(), *self._inverse)
             return torch.as_tensor(found, dtype=log_alpha.dtype, device=log_alpha.device)
-        found = np.interp(-np.asarray(log_alpha), -nodes, grid)
+        found = np.interp(-np.asarray(log_alpha), *self._inverse)
         return float(found) if isinstance(log_alpha, float | int) else found
 
     @cached_property
     def _nodes(self) -> np.ndarray:
         return np.array((0.0, *self.log_alphas))
+
+    @cached_property
+    def _inverse(self) -> tuple[np.ndarray, np.ndarray]:
+        return -self._nodes, np.linspace(0.0, 1.0, len(self._nodes))
 
     def _piece(self, t: Scalar) -> tuple[Scalar, Scalar]:
         """The value at t and the slope of the linear piece that holds t."""
