@@ -151,7 +151,8 @@ class Denoiser(AbstractDenoiser):
     ) -> tuple[Tensor, ...]:
         self.process.check_anchor(anchor)
         if self.data_std is None:
-            return tuple(self._ask(x, t, cond, anchor).chunk(len(self.stored), dim=1))
+            answer = self._ask(x, t, cond, anchor)
+            return (answer,) if len(self.stored) == 1 else answer.chunk(len(self.stored), dim=1)
         time = like_batch(t, x)
         skip, out, scale, pull = self.preconditioning(self.stored[0], time)
         centred = x if anchor is None else x - self.process.beta(time) * anchor

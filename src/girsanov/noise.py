@@ -21,7 +21,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -94,8 +94,9 @@ class Noise:
         size = block_size(prod(event))
         stop = self.first + like.shape[0]
         blocks = range(self.first // size, -(-stop // size))
-        dtype = torch.float64 if like.dtype == torch.float64 else torch.float32
-        parts = [law(_Block(self._stream(b, index), (size, *event), dtype)) for b in blocks]
+        kind = np.float64 if like.dtype == torch.float64 else np.float32
+        shape = (size, *event)
+        parts = [law(_Block(self._stream(b, index), shape, kind)) for b in blocks]
         if not parts:
             return torch.empty_like(like)
         values = parts[0] if len(parts) == 1 else torch.cat(parts)
@@ -167,21 +168,16 @@ class _Key(np.random.bit_generator.ISeedSequence):
         return self.words
 
 
-@dataclass(frozen=True)
-class _Block:
+class _Block(NamedTuple):
     stream: np.random.Generator
     shape: Shape
-    dtype: torch.dtype
+    dtype: type[np.float32] | type[np.float64]
 
     def normal(self) -> Tensor:
-        return torch.from_numpy(self.stream.standard_normal(self.shape, self._numpy))
+        return torch.from_numpy(self.stream.standard_normal(self.shape, self.dtype))
 
     def uniform(self) -> Tensor:
-        return torch.from_numpy(self.stream.random(self.shape, self._numpy))
-
-    @property
-    def _numpy(self) -> type[np.float32] | type[np.float64]:
-        return np.float64 if self.dtype == torch.float64 else np.float32
+        return torch.from_numpy(self.stream.random(self.shape, self.dtype))
 
 
 @dataclass(frozen=True)

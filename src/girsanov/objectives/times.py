@@ -59,7 +59,7 @@ def uniforms(n: int, source: Source, stratified: bool) -> Tensor:
         return source.draw(torch.empty(n, 1, dtype=torch.float64), TIME, uniform_law)[:, 0]
     first = source.first if isinstance(source, Noise) else 0
     start = source.shifted(-first).draw(torch.empty(1, 1, dtype=torch.float64), TIME, uniform_law)[0]
-    return torch.arange(first, first + n, dtype=torch.float64).mul_(GOLDEN).add_(start).remainder_(1)
+    return torch.arange(first, first + n, dtype=torch.float64).mul_(GOLDEN).add_(start).frac_()
 
 
 def limits(process: GaussianConditional) -> tuple[float, float]:

@@ -235,7 +235,7 @@ class VEGeometric(Schedule):
 
     def rates(self, t: Scalar) -> tuple[Scalar, Scalar, Scalar]:
         rate = self.sigma_min * self._growth * exp(2 * t * self._growth)
-        return 0.0 * t, 0.0, rate / sqrt(expm1(2 * t * self._growth))
+        return 0.0, 0.0, rate / sqrt(expm1(2 * t * self._growth))
 
     def time_at(self, log_snr: Scalar) -> Scalar:
         return log1p(exp(-2 * log_snr) / self.sigma_min**2) / (2 * self._growth)
@@ -258,7 +258,7 @@ class VELinear(Schedule):
         return _one(t), 0.0, self.sigma_max * t
 
     def rates(self, t: Scalar) -> tuple[Scalar, Scalar, Scalar]:
-        return 0.0 * t, 0.0, self.sigma_max * _one(t)
+        return 0.0, 0.0, self.sigma_max
 
     def time_at(self, log_snr: Scalar) -> Scalar:
         return exp(-log_snr) / self.sigma_max
@@ -294,7 +294,7 @@ class Straight(Schedule):
         return 1 - t, 0.0, t
 
     def rates(self, t: Scalar) -> tuple[Scalar, Scalar, Scalar]:
-        return -_one(t), 0.0, _one(t)
+        return -1.0, 0.0, 1.0
 
     def time_at(self, log_snr: Scalar) -> Scalar:
         return 1 / (1 + exp(log_snr))
