@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from girsanov.errors import InputError, require
+from girsanov.errors import InputError
 from girsanov.typing import Shape
 
 
@@ -81,7 +81,8 @@ class Noise:
     scope: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        require(self.first >= 0, f"first is {self.first}; samples are numbered from 0")
+        if self.first < 0:
+            raise InputError(f"first is {self.first}; samples are numbered from 0")
 
     def draw(
         self, like: Tensor, index: int, law: Law = normal, span: tuple[float, float] | None = None
@@ -114,7 +115,7 @@ class Noise:
     def _stream(self, block: int, index: int) -> np.random.Generator:
         label = repr((self.seed, self.scope, block, index)).encode()
         digest = hashlib.blake2b(label, digest_size=16).digest()
-        return np.random.Generator(np.random.Philox(_Key(digest)))  # type: ignore[arg-type]
+        return np.random.Generator(np.random.Philox(_Key(digest), counter=_START))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -156,6 +157,9 @@ def as_source(generator: Randomness) -> Noise | Sequential:
 def block_size(numel: int) -> int:
     """Samples per stream: large enough to draw fast, small enough to waste little at a batch's edge."""
     return max(1, min(64, 2**14 // max(numel, 1)))
+
+
+_START = np.zeros(4, np.uint64)
 
 
 class _Key(np.random.bit_generator.ISeedSequence):

@@ -70,12 +70,14 @@ def process_of(model: AbstractDenoiser) -> GaussianConditional:
 
 def check_batch(x0: Tensor) -> None:
     """Refuse clean data that are no batch of floats."""
-    require(
-        isinstance(x0, Tensor) and x0.dtype in (torch.float32, torch.float64),
-        f"x0 is {getattr(x0, 'dtype', type(x0).__name__)}; give float32 or float64, and leave half precision "
-        "to autocast: 8 or 11 bits do not hold the times near 0 and 1",
-    )
-    require(x0.ndim >= 2, f"x0 has shape {tuple(x0.shape)}; give (B, *shape), with x0[:, None] for numbers")
+    # Plain conditions: this runs at every step, and a message is for the step that fails.
+    if not isinstance(x0, Tensor) or x0.dtype not in (torch.float32, torch.float64):
+        raise InputError(
+            f"x0 is {getattr(x0, 'dtype', type(x0).__name__)}; give float32 or float64, and leave half "
+            "precision to autocast: 8 or 11 bits do not hold the times near 0 and 1"
+        )
+    if x0.ndim < 2:
+        raise InputError(f"x0 has shape {tuple(x0.shape)}; give (B, *shape), with x0[:, None] for numbers")
 
 
 def check_end(process: GaussianConditional, x0: Tensor, end: Tensor | None) -> None:
