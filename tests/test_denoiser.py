@@ -5,7 +5,7 @@ import torch
 from oracles import ANCHORED, ONE_SIDED, mixture, seeded
 from torch import nn
 
-from girsanov import processes
+from girsanov import processes, solvers
 from girsanov.denoiser import Denoiser
 from girsanov.errors import InputError, Unsuitable
 from girsanov.exact import Gaussian
@@ -113,3 +113,22 @@ def test_an_anchor_is_asked_for():
     model = Denoiser(nn.Identity(), processes.BrownianBridge())
     with pytest.raises(InputError, match="x_1"):
         model.data(torch.zeros(2, 2), 0.5)
+
+
+@pytest.mark.parametrize("data_std", [None, 0.5])
+def test_times_that_collide_in_half_precision_reach_the_network_apart(data_std):
+    process, seen = processes.RectifiedFlow(), []
+
+    def answer(x, t, cond):
+        seen.append(t)
+        return torch.zeros_like(x)
+
+    model = Denoiser(Answer(answer), process, data_std=data_std)
+    x = torch.zeros(2, 3, dtype=torch.bfloat16)
+    plan = solvers.ddim(process, solvers.grid("uniform", 1000))
+    assert solvers.run(plan, model, x).dtype == torch.bfloat16
+    (together,) = model(x, torch.tensor([0.5, 0.501]))
+    assert together.dtype == torch.bfloat16
+    times = torch.stack(seen[:-1])[:, 0]
+    assert len(times.bfloat16().unique()) < len(times.unique()) == plan.calls
+    assert seen[-1][0] != seen[-1][1]

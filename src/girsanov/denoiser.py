@@ -101,8 +101,9 @@ class Denoiser(AbstractDenoiser):
     """A network as the denoiser of a process.
 
     Args:
-        network: called as network(x, t, cond), with t (B,); answers (B, *shape), or with two words
-            twice as many channels, split along dimension 1.
+        network: called as network(x, t, cond), with t (B,), float32 at least even where x is bfloat16,
+            which holds 8 bits of a time; answers (B, *shape), or with two words twice as many channels,
+            split along dimension 1.
         process: any Gaussian interpolant.
         predicts: the stored word or words. With preconditioning the network's target is the same for
             every word and this chooses the storage only.
@@ -151,10 +152,10 @@ class Denoiser(AbstractDenoiser):
     ) -> tuple[Tensor, ...]:
         self.process.check_anchor(anchor)
         if self.data_std is None:
-            return tuple(self._ask(x, t, cond, anchor).chunk(len(self.stored), dim=1))
-        time = like_batch(t, x)
-        skip, out, scale, pull = self.preconditioning(self.stored[0], time)
-        centred = x if anchor is None else x - self.process.beta(time) * anchor
+            answer = self._ask(x, t, cond, anchor)
+            return (answer,) if len(self.stored) == 1 else answer.chunk(len(self.stored), dim=1)
+        skip, out, scale, pull = (like_batch(weight, x) for weight in self.preconditioning(self.stored[0], t))
+        centred = x if anchor is None else x - like_batch(self.process.beta(t), x) * anchor
         answer = out * self._ask(centred * scale, self._log_noise(t), cond, anchor)
         answer = answer + skip * centred if not _is_zero(skip) else answer
         return (answer if anchor is None else answer + pull * anchor,)
@@ -163,7 +164,7 @@ class Denoiser(AbstractDenoiser):
         """(skip, out, in, anchor): word = skip · y + out · F(in · y) + anchor · x_1, y = x - βx_1."""
         s = self.data_std
         assert s is not None
-        alpha, gamma = self.process.alpha(t), self.process.gamma(t)
+        alpha, _, gamma = self.process.values(t)
         variance = (alpha * s) ** 2 + gamma**2
         width = sqrt(variance)
         # The word is a x_0 + b x_1 + c z; project the pair (a s, c) on the state (α s, γ) and across it.
@@ -173,10 +174,11 @@ class Denoiser(AbstractDenoiser):
         return along, across, 1 / width, b
 
     def _ask(self, x: Tensor, t: Time, cond: Tree, anchor: Tensor | None) -> Tensor:
+        kind = torch.promote_types(x.dtype, torch.float32)
         if not isinstance(t, Tensor):
-            t = torch.full((x.shape[0],), t, dtype=x.dtype, device=x.device)
+            t = torch.full((x.shape[0],), t, dtype=kind, device=x.device)
         x = x if anchor is None else torch.cat([x, anchor], dim=1)
-        return self.network(x, t.to(x.dtype).expand(x.shape[0]), cond)
+        return self.network(x, t.to(kind).expand(x.shape[0]), cond)
 
     def _log_noise(self, t: Time) -> Time:
         log_snr = self.process.log_snr(t)

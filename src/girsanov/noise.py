@@ -19,14 +19,15 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import dataclass
+from math import prod
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from girsanov.errors import InputError, require
+from girsanov.errors import InputError
 from girsanov.typing import Shape
 
 
@@ -80,7 +81,8 @@ class Noise:
     scope: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        require(self.first >= 0, f"first is {self.first}; samples are numbered from 0")
+        if self.first < 0:
+            raise InputError(f"first is {self.first}; samples are numbered from 0")
 
     def draw(
         self, like: Tensor, index: int, law: Law = normal, span: tuple[float, float] | None = None
@@ -90,11 +92,12 @@ class Noise:
         `span` is the interval of the noise clock that the draw covers; independent draws ignore it.
         """
         event = tuple(like.shape[1:])
-        size = block_size(like[:1].numel() if like.shape[0] else 1)
+        size = block_size(prod(event))
         stop = self.first + like.shape[0]
         blocks = range(self.first // size, -(-stop // size))
-        dtype = torch.float64 if like.dtype == torch.float64 else torch.float32
-        parts = [law(_Block(self._stream(b, index), (size, *event), dtype)) for b in blocks]
+        kind = np.float64 if like.dtype == torch.float64 else np.float32
+        shape = (size, *event)
+        parts = [law(_Block(self._stream(b, index), shape, kind)) for b in blocks]
         if not parts:
             return torch.empty_like(like)
         values = parts[0] if len(parts) == 1 else torch.cat(parts)
@@ -103,16 +106,16 @@ class Noise:
 
     def child(self, scope: int) -> Noise:
         """An independent source for an inner loop."""
-        return replace(self, scope=(*self.scope, scope))
+        return Noise(self.seed, self.first, (*self.scope, scope))
 
     def shifted(self, by: int) -> Noise:
         """The same source, seen from `by` samples further on."""
-        return replace(self, first=self.first + by)
+        return Noise(self.seed, self.first + by, self.scope)
 
     def _stream(self, block: int, index: int) -> np.random.Generator:
         label = repr((self.seed, self.scope, block, index)).encode()
         digest = hashlib.blake2b(label, digest_size=16).digest()
-        return np.random.Generator(np.random.Philox(key=int.from_bytes(digest, "little")))
+        return np.random.Generator(np.random.Philox(_Key(digest), counter=_START))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -156,21 +159,29 @@ def block_size(numel: int) -> int:
     return max(1, min(64, 2**14 // max(numel, 1)))
 
 
-@dataclass(frozen=True)
-class _Block:
+_START = np.zeros(4, np.uint64)
+
+
+class _Key(np.random.bit_generator.ISeedSequence):
+    """The key of a Philox stream. Given as `Philox(key=...)`, NumPy would ask the system for a seed as well."""
+
+    def __init__(self, digest: bytes) -> None:
+        self.words = np.frombuffer(digest, "<u8")
+
+    def generate_state(self, n_words: int, dtype: object = np.uint64) -> np.ndarray:
+        return self.words
+
+
+class _Block(NamedTuple):
     stream: np.random.Generator
     shape: Shape
-    dtype: torch.dtype
+    dtype: type[np.float32] | type[np.float64]
 
     def normal(self) -> Tensor:
-        return torch.from_numpy(self.stream.standard_normal(self.shape, self._numpy))
+        return torch.from_numpy(self.stream.standard_normal(self.shape, self.dtype))
 
     def uniform(self) -> Tensor:
-        return torch.from_numpy(self.stream.random(self.shape, self._numpy))
-
-    @property
-    def _numpy(self) -> type[np.float32] | type[np.float64]:
-        return np.float64 if self.dtype == torch.float64 else np.float32
+        return torch.from_numpy(self.stream.random(self.shape, self.dtype))
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,10 @@ class Interpolant:
                 f"α, β, γ at t = 1 are {stop}; a second marginal needs (0, 1, 0)",
             )
 
+    def values(self, t: Scalar) -> tuple[Scalar, Scalar, Scalar]:
+        """(α, β, γ)."""
+        return self.schedule.values(t)
+
     def alpha(self, t: Scalar) -> Scalar:
         """The weight of x_0."""
         return self.schedule.values(t)[0]

@@ -133,9 +133,9 @@ def step(
     if process.alpha(s) == 0:
         form = "data"  # ρ = ∞; the first-order steps of both forms are one and the same
     usable = _usable(process, past, variable)
-    weights = _weights(process, s, t, [now.t for now in usable], form, variable, strength)
+    weights = _weights(process, t, [now.log_snr for now in usable], form, variable, strength)
     answers = [now.data if form == "data" else now.noise for now in usable]
-    h = process.log_snr(t) - process.log_snr(s)
+    h = process.log_snr(t) - past[0].log_snr
     if form == "data":
         keep = process.gamma(t) / process.gamma(s) * (exp(-strength * h) if strength else 1.0)
         scale = process.gamma(t)
@@ -190,7 +190,7 @@ def _usable(process: Interpolant, past: Sequence[Prediction], variable: str) -> 
         return past[:1]
     if variable in ("time", "index"):
         return past
-    finite = [now for now in past[1:] if math.isfinite(process.log_snr(now.t))]
+    finite = [now for now in past[1:] if math.isfinite(now.log_snr)]
     return [past[0], *finite]
 
 
@@ -206,10 +206,10 @@ FORMS = {"data": 1, "noise": -1, "velocity": 0}
 
 
 def _weights(
-    process: Interpolant, s: float, t: float, nodes: list[float], form: str, variable: str, strength: float
+    process: Interpolant, t: float, nodes: list[float], form: str, variable: str, strength: float
 ) -> list[float]:
-    """The integrals c_j over one step, divided by σ_t or α_t."""
-    start, stop = process.log_snr(s), process.log_snr(t)
+    """The integrals c_j over one step to t, divided by σ_t or α_t; `nodes` are the λ of calls, newest first."""
+    start, stop = nodes[0], process.log_snr(t)
     sign = FORMS[form]
     if len(nodes) == 1 or variable == "index":
         whole = (
@@ -220,14 +220,14 @@ def _weights(
         return [whole * w for w in ADAMS_BASHFORTH[len(nodes) - 1]]
     require(
         math.isfinite(start),
-        f"a step of order {len(nodes)} from t = {s} needs a finite log-SNR there; start with order 1",
+        f"a step of order {len(nodes)} to t = {t} needs a finite log-SNR at its start; start with order 1",
     )
     lam, quadrature = gauss_legendre(start, stop)
     weight = sign * quadrature * np.exp(sign * lam)
     if strength:
         weight = weight * (1 + strength) * np.exp(-strength * (stop - lam))
     place = VARIABLES[variable]
-    knots = [place(process, process.log_snr(node)) for node in nodes]
+    knots = [place(process, node) for node in nodes]
     return [float(weight @ basis) for basis in lagrange(knots, place(process, lam))]
 
 

@@ -153,9 +153,10 @@ def _loop(
         state.update(loss)
         if recorder.validates() and len(data.held_out) and team.rank == 0:
             state.validation.append((state.step, _held_out(state, objective, data, team)))
-        if recorder.reads() or asked:
+        reads = recorder.reads()
+        if reads or asked:
             refuse_bad_steps(state, data, recorder)
-        if recorder.reads():
+        if reads:
             recorder.write()
         if recorder.snapshots():
             recorder.save_snapshot()
