@@ -24,7 +24,11 @@ ONE_SIDED = {
     "Trigonometric": processes.Trigonometric(),
     "DDPM": DDPM,
 }
-ANCHORED = {"BrownianBridge": processes.BrownianBridge(0.7)}
+ANCHORED = {
+    "BrownianBridge": processes.BrownianBridge(0.7),
+    "MeanReverting": processes.MeanReverting(),
+    "MeanReverting/constant": processes.MeanReverting(rate=2.0, std=0.3),
+}
 TWO_SIDED = {
     f"{path}/{latent}": processes.StochasticInterpolant(path, latent, scale=0.8)
     for path in ("linear", "trigonometric", "encoding-decoding")

@@ -180,6 +180,9 @@ STOCHASTIC = {
     "ddim": lambda p, g: solvers.ddim(p, g, eta=0.5),
     "sde-2m": lambda p, g: solvers.dpm_multistep(p, g, stochastic=True),
     "exponential": lambda p, g: solvers.exponential(p, g, order=2, strength=0.5),
+    "exponential-3": lambda p, g: solvers.exponential(p, g, order=3, strength=1.0),
+    "exponential-noise": lambda p, g: solvers.exponential(p, g, order=2, form="noise", strength=0.5),
+    "exponential-noise-3": lambda p, g: solvers.exponential(p, g, order=3, form="noise", strength=1.0),
     "reverse-diffusion": solvers.reverse_diffusion,
     "euler-maruyama": solvers.euler_maruyama,
 }

@@ -286,7 +286,7 @@ def test_grids_do_what_their_names_say():
         (lambda: solvers.exponential(VP, grid("karras", 5), form="score"), "form"),
         (lambda: solvers.exponential(VP, grid("karras", 5), variable="space"), "variable"),
         (lambda: solvers.exponential(VP, grid("karras", 5), strength=-1.0), "strength"),
-        (lambda: solvers.exponential(VP, grid("karras", 5), strength=1.0, form="noise"), "form='data'"),
+        (lambda: solvers.exponential(VP, grid("karras", 5), strength=1.0, form="velocity"), "form='data'"),
         (lambda: solvers.deis(VP, grid("karras", 5), order=5, method="ipndm"), "order 4"),
         (lambda: solvers.dpm_multistep(VP, grid("karras", 5), order=4), "order"),
         (lambda: solvers.dpm_multistep(VP, grid("karras", 5), order=3, stochastic=True), "order"),

@@ -2,5 +2,6 @@
 
 from girsanov.exact.interpolant import MixtureInterpolant
 from girsanov.exact.mixture import ExactDenoiser, Gaussian, GaussianMixture
+from girsanov.exact.paired import PairedDenoiser
 
-__all__ = ["ExactDenoiser", "Gaussian", "GaussianMixture", "MixtureInterpolant"]
+__all__ = ["ExactDenoiser", "Gaussian", "GaussianMixture", "MixtureInterpolant", "PairedDenoiser"]

@@ -10,6 +10,7 @@ from girsanov.objectives.interpolant import (
     velocity_loss,
 )
 from girsanov.objectives.matching import Matching, flow_matching, score_matching
+from girsanov.objectives.posterior import PosteriorMean, posterior_mean_matching
 from girsanov.objectives.times import TIMES
 from girsanov.objectives.weightings import WEIGHTINGS
 
@@ -19,11 +20,13 @@ __all__ = [
     "InterpolantLoss",
     "Matching",
     "Objective",
+    "PosteriorMean",
     "ScoreOfSamples",
     "denoiser_loss",
     "flow_matching",
     "implicit_score_matching",
     "interpolant_loss",
+    "posterior_mean_matching",
     "score_loss",
     "score_matching",
     "sliced_score_matching",

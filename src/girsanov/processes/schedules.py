@@ -42,6 +42,11 @@ class Schedule(ABC):
     def time_at(self, log_snr: Scalar) -> Scalar:
         """The inverse of `log_snr`."""
 
+    def reference(self) -> tuple[float, float]:
+        """(a, b) of the law a x_1 + b z from which sampling starts where there is an x_1."""
+        _, beta, gamma = self.values(1.0)
+        return float(beta), float(gamma)
+
     def half_square_rate(self, t: Scalar) -> Scalar:
         """(γ²)'/2 = γγ', which can be finite where γ' is not."""
         return self.values(t)[2] * self.rates(t)[2]

@@ -7,16 +7,20 @@ With y = x - βx_1, σ = γ, κ = α/σ, ρ = σ/α and λ = log κ, exactly and
     velocity form  dx = v dt            x_t = x_s + Σ c_j v_j,                c_j = ∫ ℓ_j dt
 
 where the answers of the last k calls are interpolated by Lagrange polynomials ℓ_j in a variable: t, λ,
-ρ, κ, DDPM's own time at λ, or the index (fixed-step Adams-Bashforth weights). In data form Langevin motion of strength τ² per
-unit of λ keeps every marginal and is solved exactly too:
+ρ, κ, DDPM's own time at λ, or the index (fixed-step Adams-Bashforth weights). Langevin motion of strength
+τ² per unit of λ keeps every marginal, and is solved exactly too, in data form and in noise form:
 
     y_t = (σ_t/σ_s) e^{-τ²h} y_s + σ_t Σ c_j D_j + σ_t √(1 - e^{-2τ²h}) ξ,
-    c_j = (1 + τ²) ∫ ℓ_j e^{-τ²(λ_t - λ)} e^λ dλ.
+    c_j = (1 + τ²) ∫ ℓ_j e^{-τ²(λ_t - λ)} e^λ dλ;
 
-τ² = 1 at k = 1 is DDPM's ancestral step. Integrals by 48 Gauss-Legendre nodes in float64: closed
+    y_t = (α_t/α_s) y_s + α_t Σ c_j E_j + σ_t τ √(e^{2h} - 1) ξ,
+    c_j = -(1 + τ²) ∫ ℓ_j e^{-λ} dλ.
+
+τ² = 1 at k = 1 in data form is DDPM's ancestral step. In λ, these are the solvers of MR Sampler: ODE at
+τ² = 0, SDE at τ² = 1, data or noise, with the anchor as μ. Integrals by 48 Gauss-Legendre nodes in float64: closed
 φ-functions agree to 1e-12 and cancel for small steps.
 Sources: Zhang & Chen (2022), DEIS; Lu et al. (2022), DPM-Solver++; Liu et al. (2022), PNDM; Song et al.
-(2020), DDIM; Ho et al. (2020), DDPM.
+(2020), DDIM; Ho et al. (2020), DDPM; Li et al. (2025), MR Sampler.
 Oracle: constants and polynomials of the right degree are integrated exactly; orders of convergence on
 exact Gaussians and mixtures (tests/solvers).
 """
@@ -33,7 +37,7 @@ import numpy as np
 
 from girsanov.errors import InputError, Unsuitable, choose, require
 from girsanov.processes import GaussianConditional, Interpolant, need
-from girsanov.processes.functions import exp
+from girsanov.processes.functions import exp, expm1
 from girsanov.solvers.builder import Affine, PlanBuilder, Prediction
 from girsanov.solvers.grids import Times, ddpm_time, resolve
 from girsanov.solvers.plan import Plan
@@ -69,10 +73,11 @@ def exponential(
         order: how many answers are interpolated, at least 1.
         form: which prediction is interpolated.
         variable: in what variable.
-        strength: τ² ≥ 0, Langevin motion per unit of log-SNR; data form only.
+        strength: τ² ≥ 0, Langevin motion per unit of log-SNR; in data or noise form. The latter needs small
+            steps: its noise grows as e^h.
 
     Raises:
-        Unsuitable: an exponential form on a two-sided process.
+        Unsuitable: an exponential form on a two-sided process; strength > 0 in velocity form.
     """
     name = f"exponential-{order}-{form}-{variable}" + (f"-sde{strength:g}" if strength else "")
     return multistep(process, grid, order=order, form=form, variable=variable, strength=strength, name=name)
@@ -95,7 +100,7 @@ def multistep(
     require(isinstance(order, int) and order >= 1, f"order is {order}; give a whole number of at least 1")
     require(variable != "index" or order <= 4, f"order is {order}; index weights are known up to order 4")
     require(0 <= strength < math.inf, f"strength is {strength}; give a number of at least 0")
-    require(strength == 0 or form == "data", "strength > 0 needs form='data'", Unsuitable)
+    require(strength == 0 or form != "velocity", "strength > 0 needs form='data' or form='noise'", Unsuitable)
     need(process, GaussianConditional, name)
     if form != "velocity":
         need_one_unknown(process, name)
@@ -143,7 +148,8 @@ def step(
         keep, scale = process.alpha(t) / process.alpha(s), process.alpha(t)
     x = moved(plan, x, s, t, keep) + total([scale * w for w in weights], answers)
     if strength:
-        x = x + scale * math.sqrt(-math.expm1(-2 * strength * h)) * plan.noise(clock(process, s, t))
+        fresh = -expm1(-2 * strength * h) if form == "data" else strength * expm1(2 * h)
+        x = x + process.gamma(t) * math.sqrt(fresh) * plan.noise(clock(process, s, t))
     return x
 
 
@@ -213,9 +219,9 @@ def _weights(
     sign = FORMS[form]
     if len(nodes) == 1 or variable == "index":
         whole = (
-            exp(stop) * -math.expm1(-(1 + strength) * (stop - start))
+            exp(stop) * -expm1(-(1 + strength) * (stop - start))
             if sign > 0
-            else exp(-stop) - exp(-start)
+            else (1 + strength) * (exp(-stop) - exp(-start))
         )
         return [whole * w for w in ADAMS_BASHFORTH[len(nodes) - 1]]
     require(
@@ -225,7 +231,8 @@ def _weights(
     lam, quadrature = gauss_legendre(start, stop)
     weight = sign * quadrature * np.exp(sign * lam)
     if strength:
-        weight = weight * (1 + strength) * np.exp(-strength * (stop - lam))
+        weight = weight * (1 + strength)
+        weight = weight * np.exp(-strength * (stop - lam)) if sign > 0 else weight
     place = VARIABLES[variable]
     knots = [place(process, node) for node in nodes]
     return [float(weight @ basis) for basis in lagrange(knots, place(process, lam))]

@@ -41,6 +41,9 @@ SOLVERS: dict[str, Solver] = {
     "exponential4": partial(exponential, order=4),
     "exponential4-ddpm": partial(exponential, order=4, variable="ddpm"),
     "exponential-sde": partial(exponential, order=2, strength=1.0),
+    "exponential2-noise": partial(exponential, order=2, form="noise"),
+    "exponential3-noise": partial(exponential, order=3, form="noise"),
+    "exponential2-noise-sde": partial(exponential, order=2, form="noise", strength=1.0),
 }
 """Every named solver with its usual settings."""
 
