@@ -1,6 +1,7 @@
 """Every solver against the exact solution of the flow, and every law against its closed form."""
 
 import math
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -72,6 +73,17 @@ EXPECTED = [
     (lambda p, g: solvers.exponential(p, g, order=2), 2, "log-snr"),
     (lambda p, g: solvers.exponential(p, g, order=2, form="noise"), 2, "log-snr"),
     (lambda p, g: solvers.exponential(p, g, order=2, form="velocity", variable="time"), 2, "time"),
+    *(
+        (partial(solvers.unipc, order=order, b=b), 2, "log-snr")
+        for order in (1, 2, 3)
+        for b in ("bh1", "bh2")
+    ),
+    *(
+        (partial(solvers.unipc, order=order, form=form, lower_order_final=False), 3, "log-snr")
+        for order in (2, 3)
+        for form in ("data", "noise")
+    ),
+    (partial(solvers.unipc, predictor=1, lower_order_final=False), 2, "log-snr"),
 ]
 
 

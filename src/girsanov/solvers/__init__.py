@@ -21,6 +21,7 @@ from girsanov.solvers.registry import SOLVERS, for_process, solver
 from girsanov.solvers.run import Live, run, steps
 from girsanov.solvers.rungekutta import TABLEAUS, euler, heun, rho_rk, runge_kutta
 from girsanov.solvers.sampling import Sampler, make_plan, recommended, recommended_grid, sample
+from girsanov.solvers.unipc import unipc
 
 __all__ = [
     "SOLVERS",
@@ -62,4 +63,5 @@ __all__ = [
     "solver",
     "steps",
     "to_diffusers",
+    "unipc",
 ]

@@ -11,17 +11,32 @@ from girsanov.solvers import named, rungekutta
 from girsanov.solvers.exponential import exponential
 from girsanov.solvers.grids import Times, grid
 from girsanov.solvers.plan import Plan
+from girsanov.solvers.unipc import unipc
 
 Solver = Callable[[Interpolant, Times], Plan]
 
-SOLVERS: dict[str, Solver] = {
+DATA: dict[str, Solver] = {
+    "ancestral": named.ancestral,
+    "dpm-multistep": named.dpm_multistep,
+    "dpm-multistep-3m": partial(named.dpm_multistep, order=3),
+    "dpm-multistep-sde": partial(named.dpm_multistep, stochastic=True),
+    "dpm-singlestep": named.dpm_singlestep,
+    "unipc-1": partial(unipc, order=1),
+    "unipc-2": unipc,
+    "unipc-3": partial(unipc, order=3),
+    "unipc-2-bh1": partial(unipc, b="bh1"),
+    "unipc-3-bh1": partial(unipc, order=3, b="bh1"),
+    "exponential2": partial(exponential, order=2),
+    "exponential3": exponential,
+    "exponential4": partial(exponential, order=4),
+    "exponential4-ddpm": partial(exponential, order=4, variable="ddpm"),
+    "exponential-sde": partial(exponential, order=2, strength=1.0),
+}
+"""Solvers that use the data prediction."""
+
+NOISE: dict[str, Solver] = {
     "ddim": named.ddim,
     "ddim-eta0.5": partial(named.ddim, eta=0.5),
-    "ancestral": named.ancestral,
-    "euler": rungekutta.euler,
-    "heun": rungekutta.heun,
-    "euler-maruyama": named.euler_maruyama,
-    "reverse-diffusion": named.reverse_diffusion,
     "deis-tab2": partial(named.deis, order=2),
     "deis-tab3": partial(named.deis, order=3),
     "deis-tab4": partial(named.deis, order=4),
@@ -31,17 +46,24 @@ SOLVERS: dict[str, Solver] = {
     "deis-rho-rk3": partial(rungekutta.rho_rk, tableau="kutta3"),
     "deis-rho-rk4": partial(rungekutta.rho_rk, tableau="rk4"),
     "ipndm": partial(named.deis, order=4, method="ipndm"),
-    "dpm-multistep": named.dpm_multistep,
-    "dpm-multistep-3m": partial(named.dpm_multistep, order=3),
-    "dpm-multistep-sde": partial(named.dpm_multistep, stochastic=True),
-    "dpm-singlestep": named.dpm_singlestep,
     "dpm-solver-2": partial(named.dpm_singlestep, form="noise"),
-    "exponential2": partial(exponential, order=2),
-    "exponential3": exponential,
-    "exponential4": partial(exponential, order=4),
-    "exponential4-ddpm": partial(exponential, order=4, variable="ddpm"),
-    "exponential-sde": partial(exponential, order=2, strength=1.0),
+    "unipc-3-noise": partial(unipc, order=3, form="noise"),
 }
+"""Solvers that use the noise prediction."""
+
+VELOCITY: dict[str, Solver] = {
+    "euler": rungekutta.euler,
+    "heun": rungekutta.heun,
+}
+"""Solvers that use the velocity."""
+
+SCORE: dict[str, Solver] = {
+    "euler-maruyama": named.euler_maruyama,
+    "reverse-diffusion": named.reverse_diffusion,
+}
+"""Solvers that use the score."""
+
+SOLVERS: dict[str, Solver] = {**DATA, **NOISE, **VELOCITY, **SCORE}
 """Every named solver with its usual settings."""
 
 
