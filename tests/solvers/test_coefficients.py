@@ -36,3 +36,15 @@ def test_unipc_with_b1_of_diffusers_cannot_end_at_zero():
     assert torch.isnan(probe(scheduler)[-1]).any()
     plan = solvers.unipc(chain(scheduler), chain_grid(scheduler, 0.0), b="bh1")
     assert torch.isfinite(coefficients(plan)).all()
+
+
+@pytest.mark.parametrize("begin", ["runge-kutta", "improved-euler"])
+def test_pndm_has_the_coefficients_of_diffusers(begin):
+    """Its last step, from the first time of the chain to the first time, changes nothing."""
+    scheduler = d.PNDMScheduler(skip_prk_steps=begin == "improved-euler")
+    scheduler.set_timesteps(10)
+    plan = solvers.pndm(chain(scheduler), [(100 * i + 1) / 1000 for i in range(9, -1, -1)], begin=begin)
+    assert [round(1000 * row.t - 1) for row in plan.rows if row.call] == scheduler.timesteps[:-1].tolist()
+    ours, theirs = coefficients(plan.recast("noise")), probe(scheduler)
+    torch.testing.assert_close(theirs[-1], theirs[-2])
+    assert_same(theirs[:-1, :-1], ours)

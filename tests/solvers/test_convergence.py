@@ -83,6 +83,7 @@ EXPECTED = [
         for order in (2, 3)
         for form in ("data", "noise")
     ),
+    *((partial(solvers.pndm, begin=begin), 2, "log-snr") for begin in ("runge-kutta", "improved-euler")),
     (partial(solvers.unipc, predictor=1, lower_order_final=False), 2, "log-snr"),
 ]
 
@@ -90,6 +91,13 @@ EXPECTED = [
 @pytest.mark.parametrize("solver, order, variable", EXPECTED)
 def test_converges_at_its_order(solver, order, variable):
     check_order(solver, order, variable=variable)
+
+
+def test_pndm_is_of_order_four_where_time_is_rho():
+    """On equal steps in ρ the Runge-Kutta start and the weights are the classical ones."""
+    edm = processes.EDM()
+    found = slopes(solvers.pndm, process=edm, variable="time", start=0.04, stop=0.02)
+    assert all(s > 3.6 for s in found), found
 
 
 @pytest.mark.parametrize("order", [3, 4])

@@ -17,6 +17,7 @@ from girsanov.solvers.named import (
     reverse_diffusion,
 )
 from girsanov.solvers.plan import Plan, Row, Term
+from girsanov.solvers.pndm import pndm
 from girsanov.solvers.registry import SOLVERS, for_process, solver
 from girsanov.solvers.run import Live, run, steps
 from girsanov.solvers.rungekutta import TABLEAUS, euler, heun, rho_rk, runge_kutta
@@ -53,6 +54,7 @@ __all__ = [
     "heun",
     "log_likelihood",
     "make_plan",
+    "pndm",
     "recommended",
     "recommended_grid",
     "reverse_diffusion",

@@ -11,6 +11,7 @@ from girsanov.solvers import named, rungekutta
 from girsanov.solvers.exponential import exponential
 from girsanov.solvers.grids import Times, grid
 from girsanov.solvers.plan import Plan
+from girsanov.solvers.pndm import pndm
 from girsanov.solvers.unipc import unipc
 
 Solver = Callable[[Interpolant, Times], Plan]
@@ -45,6 +46,10 @@ NOISE: dict[str, Solver] = {
     "deis-rho-rk": rungekutta.rho_rk,
     "deis-rho-rk3": partial(rungekutta.rho_rk, tableau="kutta3"),
     "deis-rho-rk4": partial(rungekutta.rho_rk, tableau="rk4"),
+    "pndm": pndm,
+    "plms": partial(pndm, begin="improved-euler"),
+    "ipndm2": partial(named.deis, order=2, method="ipndm"),
+    "ipndm3": partial(named.deis, order=3, method="ipndm"),
     "ipndm": partial(named.deis, order=4, method="ipndm"),
     "dpm-solver-2": partial(named.dpm_singlestep, form="noise"),
     "unipc-3-noise": partial(unipc, order=3, form="noise"),
