@@ -84,6 +84,8 @@ EXPECTED = [
         for form in ("data", "noise")
     ),
     *((partial(solvers.pndm, begin=begin), 2, "log-snr") for begin in ("runge-kutta", "improved-euler")),
+    (solvers.ghvb, 2, "log-snr"),
+    *((partial(solvers.heavy_ball, form=form), 1, "log-snr") for form in ("data", "noise")),
     (partial(solvers.unipc, predictor=1, lower_order_final=False), 2, "log-snr"),
 ]
 

@@ -7,6 +7,7 @@ from girsanov.solvers.exponential import exponential
 from girsanov.solvers.grids import Grid, grid
 from girsanov.solvers.langevin import PredictorCorrector
 from girsanov.solvers.likelihood import flow, log_likelihood
+from girsanov.solvers.momentum import ghvb, heavy_ball
 from girsanov.solvers.named import (
     ancestral,
     ddim,
@@ -50,7 +51,9 @@ __all__ = [
     "flow",
     "for_process",
     "from_diffusers",
+    "ghvb",
     "grid",
+    "heavy_ball",
     "heun",
     "log_likelihood",
     "make_plan",

@@ -161,11 +161,22 @@ def first_order(plan: PlanBuilder, x: Affine, s: float, t: float, now: Predictio
     if process.gamma(s) == 0:
         return leave_pin(plan, t, now)
     if form == "noise" and process.alpha(s) > 0:
+        return transfer(plan, x, s, t, now.noise, "noise")
+    return transfer(plan, x, s, t, now.data, "data")
+
+
+def transfer(plan: PlanBuilder, x: Affine, s: float, t: float, answer: Affine, form: str) -> Affine:
+    """From x at s to t with a constant answer, whatever it is made of: DDIM's step.
+
+    noise: y_t = (α_t/α_s) y_s + α_t (ρ_t - ρ_s) E;  data: y_t = (γ_t/γ_s) y_s + γ_t (κ_t - κ_s) D.
+    """
+    process = plan.process
+    if form == "noise":
         alpha = process.alpha(t)
-        gain = exp(-process.log_snr(t)) - exp(-process.log_snr(s))
-        return moved(plan, x, s, t, alpha / process.alpha(s)) + alpha * gain * now.noise
-    gain = -expm1(process.log_snr(s) - process.log_snr(t))
-    return moved(plan, x, s, t, process.gamma(t) / process.gamma(s)) + process.alpha(t) * gain * now.data
+        gain = alpha * (exp(-process.log_snr(t)) - exp(-process.log_snr(s)))
+        return moved(plan, x, s, t, alpha / process.alpha(s)) + gain * answer
+    gain = process.alpha(t) * -expm1(process.log_snr(s) - process.log_snr(t))
+    return moved(plan, x, s, t, process.gamma(t) / process.gamma(s)) + gain * answer
 
 
 def reverse_diffusion(process: Interpolant, grid: Times) -> Plan:

@@ -24,9 +24,9 @@ from typing import Literal
 from girsanov.errors import choose
 from girsanov.processes import Interpolant
 from girsanov.solvers.builder import Affine, PlanBuilder, Prediction
-from girsanov.solvers.exponential import ADAMS_BASHFORTH, moved, total
+from girsanov.solvers.exponential import ADAMS_BASHFORTH, total
 from girsanov.solvers.grids import Times
-from girsanov.solvers.named import first_order, start
+from girsanov.solvers.named import first_order, start, transfer
 from girsanov.solvers.plan import Plan
 
 
@@ -59,33 +59,25 @@ def pndm(
             first_steps -= 1
             x = make(plan, x, t, now)
         else:
-            x = transfer(plan, x, s, t, total(ADAMS_BASHFORTH[len(past) - 1], past))
+            x = transfer(plan, x, s, t, total(ADAMS_BASHFORTH[len(past) - 1], past), "noise")
     return plan.finish(x, times[-1])
-
-
-def transfer(plan: PlanBuilder, x: Affine, s: float, t: float, noise: Affine) -> Affine:
-    """φ: DDIM's step from s to t with any noise answer, equation 11."""
-    process = plan.process
-    alpha = process.alpha(t)
-    gain = process.gamma(t) - alpha * process.gamma(s) / process.alpha(s)  # α_t (ρ_t - ρ_s)
-    return moved(plan, x, s, t, alpha / process.alpha(s)) + gain * noise
 
 
 def runge_kutta_step(plan: PlanBuilder, x: Affine, t: float, now: Prediction) -> Affine:
     """The pseudo Runge-Kutta step, equation 13."""
     s, e1 = now.t, now.noise
     middle = (s + t) / 2
-    _, second = plan.call(transfer(plan, x, s, middle, e1), middle, stage=True)
-    _, third = plan.call(transfer(plan, x, s, middle, second.noise), middle, stage=True)
-    _, fourth = plan.call(transfer(plan, x, s, t, third.noise), t, stage=True)
+    _, second = plan.call(transfer(plan, x, s, middle, e1, "noise"), middle, stage=True)
+    _, third = plan.call(transfer(plan, x, s, middle, second.noise, "noise"), middle, stage=True)
+    _, fourth = plan.call(transfer(plan, x, s, t, third.noise, "noise"), t, stage=True)
     answers = [e1, second.noise, third.noise, fourth.noise]
-    return transfer(plan, x, s, t, total([1 / 6, 1 / 3, 1 / 3, 1 / 6], answers))
+    return transfer(plan, x, s, t, total([1 / 6, 1 / 3, 1 / 3, 1 / 6], answers), "noise")
 
 
 def improved_euler_step(plan: PlanBuilder, x: Affine, t: float, now: Prediction) -> Affine:
     """The pseudo improved Euler step."""
-    _, second = plan.call(transfer(plan, x, now.t, t, now.noise), t, stage=True)
-    return transfer(plan, x, now.t, t, (now.noise + second.noise) / 2)
+    _, second = plan.call(transfer(plan, x, now.t, t, now.noise, "noise"), t, stage=True)
+    return transfer(plan, x, now.t, t, (now.noise + second.noise) / 2, "noise")
 
 
 STARTS = {"runge-kutta": (3, runge_kutta_step), "improved-euler": (1, improved_euler_step)}

@@ -10,6 +10,7 @@ from girsanov.processes import Interpolant
 from girsanov.solvers import named, rungekutta
 from girsanov.solvers.exponential import exponential
 from girsanov.solvers.grids import Times, grid
+from girsanov.solvers.momentum import ghvb, heavy_ball
 from girsanov.solvers.plan import Plan
 from girsanov.solvers.pndm import pndm
 from girsanov.solvers.unipc import unipc
@@ -27,6 +28,7 @@ DATA: dict[str, Solver] = {
     "unipc-3": partial(unipc, order=3),
     "unipc-2-bh1": partial(unipc, b="bh1"),
     "unipc-3-bh1": partial(unipc, order=3, b="bh1"),
+    "heavy-ball-2m": heavy_ball,
     "exponential2": partial(exponential, order=2),
     "exponential3": exponential,
     "exponential4": partial(exponential, order=4),
@@ -51,6 +53,10 @@ NOISE: dict[str, Solver] = {
     "ipndm2": partial(named.deis, order=2, method="ipndm"),
     "ipndm3": partial(named.deis, order=3, method="ipndm"),
     "ipndm": partial(named.deis, order=4, method="ipndm"),
+    "heavy-ball-plms": partial(heavy_ball, form="noise", order=4),
+    "ghvb-1.8": ghvb,
+    "ghvb-2.8": partial(ghvb, order=3),
+    "ghvb-3.8": partial(ghvb, order=4),
     "dpm-solver-2": partial(named.dpm_singlestep, form="noise"),
     "unipc-3-noise": partial(unipc, order=3, form="noise"),
 }
