@@ -2,8 +2,9 @@
 
 from girsanov.solvers.analytic import GaussianFlow, Skipped
 from girsanov.solvers.builder import Affine, PlanBuilder, Prediction
+from girsanov.solvers.churn import Interval, edm_churn, restart
 from girsanov.solvers.diffusers import from_diffusers, to_diffusers
-from girsanov.solvers.exponential import exponential
+from girsanov.solvers.exponential import adams_bashforth, exponential
 from girsanov.solvers.grids import Grid, grid
 from girsanov.solvers.langevin import PredictorCorrector
 from girsanov.solvers.likelihood import flow, log_likelihood
@@ -23,6 +24,7 @@ from girsanov.solvers.registry import SOLVERS, for_process, solver
 from girsanov.solvers.run import Live, run, steps
 from girsanov.solvers.rungekutta import TABLEAUS, euler, heun, rho_rk, runge_kutta
 from girsanov.solvers.sampling import Sampler, make_plan, recommended, recommended_grid, sample
+from girsanov.solvers.stochastic import dpm_ancestral, dpm_singlestep_sde, sa_solver
 from girsanov.solvers.unipc import unipc
 
 __all__ = [
@@ -31,6 +33,7 @@ __all__ = [
     "Affine",
     "GaussianFlow",
     "Grid",
+    "Interval",
     "Live",
     "Plan",
     "PlanBuilder",
@@ -40,11 +43,15 @@ __all__ = [
     "Sampler",
     "Skipped",
     "Term",
+    "adams_bashforth",
     "ancestral",
     "ddim",
     "deis",
+    "dpm_ancestral",
     "dpm_multistep",
     "dpm_singlestep",
+    "dpm_singlestep_sde",
+    "edm_churn",
     "euler",
     "euler_maruyama",
     "exponential",
@@ -60,10 +67,12 @@ __all__ = [
     "pndm",
     "recommended",
     "recommended_grid",
+    "restart",
     "reverse_diffusion",
     "rho_rk",
     "run",
     "runge_kutta",
+    "sa_solver",
     "sample",
     "solver",
     "steps",

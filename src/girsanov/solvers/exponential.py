@@ -78,6 +78,17 @@ def exponential(
     return multistep(process, grid, order=order, form=form, variable=variable, strength=strength, name=name)
 
 
+def adams_bashforth(process: Interpolant, grid: Times, *, order: int = 2) -> Plan:
+    """Adams-Bashforth on dx = v dt with variable steps, one call per step: multistep for flows. Any process.
+
+    Exact where the velocity along a path is a polynomial in t of degree below `order`. Started with orders
+    1, 2, …, which holds it to order 2.
+    """
+    return multistep(
+        process, grid, order=order, form="velocity", variable="time", name=f"adams-bashforth{order}"
+    )
+
+
 def multistep(
     process: Interpolant,
     grid: Times,
