@@ -24,6 +24,8 @@ ONE_SIDED = {
     "Trigonometric": processes.Trigonometric(),
     "DDPM": DDPM,
 }
+GAUSSIAN = {name: ONE_SIDED[name] for name in ("VP", "VE", "SubVP", "RectifiedFlow")}
+"""Where every solver is run with every number of steps on Gaussian data; anchored ones may join."""
 ANCHORED = {"BrownianBridge": processes.BrownianBridge(0.7)}
 TWO_SIDED = {
     f"{path}/{latent}": processes.StochasticInterpolant(path, latent, scale=0.8)

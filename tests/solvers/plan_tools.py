@@ -1,7 +1,5 @@
 """Running a plan on numbers: exact laws where the denoiser is affine, without drawing anything."""
 
-import math
-
 import numpy as np
 
 
@@ -30,10 +28,3 @@ def gaussian_through(plan, mean, variance, start=None):
             slope = alpha * variance / (alpha**2 * variance + gamma**2)
             centers["F", r], parts["F", r] = mean + slope * (m - alpha * mean), slope * f
     return m, float(f @ f)
-
-
-def flow_of_gaussian(process, mean, variance, start, stop, center, spread):
-    """The exact mean and standard deviation at `stop` of the flow of data N(mean, variance)."""
-    (a, b), (c, d) = ((process.alpha(t), process.gamma(t)) for t in (start, stop))
-    ratio = math.sqrt((c**2 * variance + d**2) / (a**2 * variance + b**2))
-    return c * mean + ratio * (center - a * mean), ratio * spread

@@ -60,8 +60,8 @@ def exponential(
 ) -> Plan:
     """Exponential multistep of any order in any prediction; one call per step.
 
-    The order ramps up 1, 2, … over the first steps: the method as a whole keeps its order for order 2,
-    and on a smooth start.
+    The order ramps up 1, 2, … over the first steps. That holds the method to order 2, unless the start is
+    smooth, as it is near t = 1, where the data answer hardly moves.
 
     Args:
         process: one-sided or anchored; any process in velocity form.
@@ -82,7 +82,7 @@ def adams_bashforth(process: Interpolant, grid: Times, *, order: int = 2) -> Pla
     """Adams-Bashforth on dx = v dt with variable steps, one call per step: multistep for flows. Any process.
 
     Exact where the velocity along a path is a polynomial in t of degree below `order`. Started with orders
-    1, 2, …, which holds it to order 2.
+    1, 2, …, like `exponential`.
     """
     return multistep(
         process, grid, order=order, form="velocity", variable="time", name=f"adams-bashforth{order}"
@@ -111,7 +111,8 @@ def multistep(
     if form != "velocity":
         need_one_unknown(process, name)
     times = resolve(grid, process)
-    plan = PlanBuilder(process, name=name, source=source, order=1 if strength else order)
+    shown = 1 if strength else min(order, 2)  # the first step, of order one, holds it to that
+    plan = PlanBuilder(process, name=name, source=source, order=shown)
     x, past = plan.start, list[Prediction]()
     for s, t in pairwise(times):
         x, now = plan.call(x, s)
