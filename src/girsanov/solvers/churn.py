@@ -10,7 +10,7 @@ With ρ = γ/α the noise level of EDM, and x̂ drawn from the forward process a
 Heun is the one in ρ. On EDM (α = 1, γ ∝ t) these are the papers' own formulas; on other processes the forward
 transition takes the place of adding noise, so that they are exact there too.
 Sources: Karras, Aittala, Aila & Laine (2022), arXiv 2206.00364, algorithm 2; Xu, Deng, Cheng, Tian, Liu &
-Jaakkola (2023), arXiv 2306.14878, algorithm 1 and appendix B.
+Jaakkola (2023), arXiv 2306.14878.
 Oracle: without churn or restarts Heun's plan; the law of Gaussian data by exact bookkeeping (tests/solvers).
 """
 

@@ -13,7 +13,7 @@ b = 1 is no momentum: HB is its base, and GHVB Adams-Bashforth. A smaller b damp
 on x' = μx with step 1 HB on Euler is stable for μ > -2(2 - b)/b, GHVB of order 2 for μ > -(2 - b)
 (at b = 1 these are Euler's -2 and Adams-Bashforth's -1).
 "GHVB 1.8" is order 2 with b = 0.8. The means are held rows.
-Source: arXiv 2307.11118, equations 6 to 8 (HB), algorithm 1 and appendix (GHVB).
+Source: arXiv 2307.11118; the stability limits are derived, not quoted.
 Oracle: b = 1 gives the base, order conditions of linear multistep methods in exact fractions, stability limits
 by bisection (tests/solvers/test_momentum.py).
 """

@@ -12,7 +12,8 @@
 The weights are those of equal steps in ρ, and m is the middle in t: on another grid the method is of order 2.
 A step from α = 0 is DDIM's, and so is a step to 0. iPNDM, without a start of its own, is
 `deis(method="ipndm")`.
-Source: Liu, Ren, Lin & Zhao (2022), arXiv 2202.09778, equations 11 to 13 and algorithm 2.
+Source: Liu, Ren, Lin & Zhao (2022), arXiv 2202.09778, sections on the transfer part and on pseudo
+linear multi-step methods.
 Oracle: the coefficients of diffusers; order 4 where t is ρ, on EDM with equal steps (tests/solvers).
 """
 
@@ -64,7 +65,7 @@ def pndm(
 
 
 def runge_kutta_step(plan: PlanBuilder, x: Affine, t: float, now: Prediction) -> Affine:
-    """The pseudo Runge-Kutta step, equation 13."""
+    """The pseudo Runge-Kutta step."""
     s, e1 = now.t, now.noise
     middle = (s + t) / 2
     _, second = plan.call(transfer(plan, x, s, middle, e1, "noise"), middle, stage=True)

@@ -9,7 +9,7 @@ SA-Solver predicts with the last answers, asks at the prediction, and corrects w
 DPM-Solver++ SDE asks in the middle of a step. The ancestral singlestep goes deterministically to a level below
 t and adds noise up to it. In a step, noise for its first half is part of the noise of the whole: the
 increments belong to one Brownian path.
-Sources: Xue et al. (2023), arXiv 2309.05019, algorithm 1; Lu et al. (2022), arXiv 2211.01095; k-diffusion's
+Sources: Xue et al. (2023), arXiv 2309.05019; Lu et al. (2022), arXiv 2211.01095; k-diffusion's
 `sample_dpmpp_sde` and `sample_dpmpp_2s_ancestral`, which have the last two for α = 1.
 Oracle: the coefficients of diffusers; laws of Gaussian data by exact bookkeeping; one path gives one sample
 as steps get finer (tests/solvers).

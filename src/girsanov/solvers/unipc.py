@@ -12,7 +12,7 @@ In noise form α and σ change places, D becomes E and hh = h.
 
 The answer at the predicted state serves the corrector and the next step, so a step is one call. The
 corrected state is a held row: an edit of it reaches everything after.
-Source: Zhao, Bai, Rao, Zhou & Lu (2023), arXiv 2302.04867, algorithms 1 and 2, equations 3, 5, 8 and 9.
+Source: Zhao, Bai, Rao, Zhou & Lu (2023), arXiv 2302.04867.
 Oracle: order p + 1; the coefficients of diffusers; UniP-2 with B₂ is DPM-Solver++(2M) (tests/solvers).
 """
 
