@@ -7,6 +7,7 @@ algorithm (the step, the row of a plan), `like` gives shape (B, *shape), dtype a
 - `Noise(seed, first)`: counter-based. Samples are numbered from `first`; those of one block share a
   Philox stream keyed by (seed, scope, block, index). Any split of a batch gives the same bits, on any
   device, because the bits are made on the CPU. `noise.child(k)` opens a scope for an inner loop.
+- `SharedPath(noise, *plans)`: draws that cover intervals of a clock are increments of one Brownian path.
 - a `torch.Generator`: draws follow each other and `index` is ignored, as users of PyTorch expect.
 - None: a fresh `Noise` seeded by the operating system. The global random state is never touched.
 
@@ -17,7 +18,9 @@ Source: Salmon, Moraes, Dror & Shaw (2011), Parallel random numbers: as easy as 
 from __future__ import annotations
 
 import hashlib
+import math
 import secrets
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
@@ -27,7 +30,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from girsanov.errors import InputError
+from girsanov.errors import InputError, require
 from girsanov.typing import Shape
 
 
@@ -136,13 +139,78 @@ class Sequential:
         return self
 
 
-Randomness = Generator | Noise | Sequential | None
+class SharedPath:
+    """One Brownian path behind several plans, whatever their numbers of steps.
+
+    A stochastic plan says for each draw which interval of its noise clock κ² = (α/γ)² it covers. Here the
+    increments of one path W are drawn once on the union of all those intervals, and the draw for (a, b) is
+    (W(b) - W(a))/√(b - a): standard normal, independent on disjoint intervals, and the same path for every
+    plan, so that samples of few and of many steps belong together. Exact for strength 1 (ancestral
+    sampling, the SDE solvers), where the noise of a step is (γ_t²/α_t)(W(κ_t²) - W(κ_s²)).
+    A draw without an interval is one of its own.
+
+    Args:
+        noise: where the increments come from.
+        plans: objects with `spans`; others cannot be driven by this path.
+    """
+
+    def __init__(self, noise: Noise, *plans: Spanning) -> None:
+        require(
+            len(plans) > 0,
+            "SharedPath needs the plans that share the path; give SharedPath(noise, plan, ...)",
+        )
+        ends = {end for plan in plans for span in plan.spans if span is not None for end in span}
+        require(
+            all(map(math.isfinite, ends)), "the noise clock of a plan reaches infinity; end its grid earlier"
+        )
+        self._noise, self._plans, self._ends = noise, plans, sorted(ends)
+
+    def draw(
+        self, like: Tensor, index: int, law: Law = normal, span: tuple[float, float] | None = None
+    ) -> Tensor:
+        """The normal of the span; of its own if there is none.
+
+        Raises:
+            InputError: the span ends where no plan of this path has an end.
+        """
+        if span is None or law is not normal:
+            return self._noise.draw(like, index, law)
+        first, last = (bisect_left(self._ends, end) for end in span)
+        require(
+            first < last < len(self._ends) and (self._ends[first], self._ends[last]) == span,
+            f"the interval {span} of the noise clock is not one of this path; give its plan to SharedPath too",
+        )
+        cells, total = self._noise.child(PATH), torch.zeros_like(like)
+        for i in range(first, last):
+            total += math.sqrt(self._ends[i + 1] - self._ends[i]) * cells.draw(like, i)
+        return total / math.sqrt(span[1] - span[0])
+
+    def child(self, scope: int) -> SharedPath:
+        """An independent path on the same clock, for an inner loop."""
+        return SharedPath(self._noise.child(scope), *self._plans)
+
+    def shifted(self, by: int) -> SharedPath:
+        """The same source, seen from `by` samples further on."""
+        return SharedPath(self._noise.shifted(by), *self._plans)
+
+
+class Spanning(Protocol):
+    """What says which intervals of the clock its draws cover: a plan."""
+
+    @property
+    def spans(self) -> tuple[tuple[float, float] | None, ...]: ...
+
+
+PATH = -2
+"""The scope of a path's increments."""
+
+Randomness = Generator | Noise | Sequential | SharedPath | None
 """What a public random function accepts."""
 
 
-def as_source(generator: Randomness) -> Noise | Sequential:
+def as_source(generator: Randomness) -> Noise | Sequential | SharedPath:
     """Turn what the user gave into a source; None becomes fresh noise from the operating system."""
-    if isinstance(generator, Noise | Sequential):
+    if isinstance(generator, Noise | Sequential | SharedPath):
         return generator
     if isinstance(generator, Generator):
         return Sequential(generator)

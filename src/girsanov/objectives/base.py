@@ -20,7 +20,7 @@ from torch import Tensor
 
 from girsanov.denoiser import AbstractDenoiser, combine
 from girsanov.errors import InputError, Unsuitable, choose, require
-from girsanov.noise import Noise, Randomness, Sequential, uniform
+from girsanov.noise import Noise, Randomness, Sequential, SharedPath, uniform
 from girsanov.processes import GaussianConditional, need
 from girsanov.processes.base import like_batch
 from girsanov.transport import Coupling
@@ -32,7 +32,7 @@ DATA_STD = 0.5
 """The standard deviation taken for data where the model does not state it: images in [-1, 1]."""
 
 T = TypeVar("T")
-Source = Noise | Sequential
+Source = Noise | Sequential | SharedPath
 
 
 class Objective(Protocol):

@@ -32,7 +32,6 @@ from girsanov.objectives.base import (
     check_end,
     mix,
     per_sample,
-    perturbed,
     process_of,
 )
 from girsanov.objectives.times import uniforms
@@ -78,7 +77,7 @@ class PosteriorMean:
         optimum = alpha, beta, forward.state * gamma**2 / process.gamma(t)
         z = source.draw(x0, NOISE)
         times = (i / self.steps).to(x0)
-        x = perturbed(process, times, x0, end, z)
+        x = mix(process.values(times), x0, end, z)
         (score,) = answers(model, ("score",), x, times, cond=cond, anchor=anchor_of(process, end))
         like = [torch.as_tensor(v).to(x0) for v in (*optimum, *forward)]
         best, (r, b, g) = mix(like[:3], x0, end, z), like[3:]

@@ -64,8 +64,8 @@ def exponential(
 ) -> Plan:
     """Exponential multistep of any order in any prediction; one call per step.
 
-    The order ramps up 1, 2, … over the first steps: the method as a whole keeps its order for order 2,
-    and on a smooth start.
+    The order ramps up 1, 2, … over the first steps. That holds the method to order 2, unless the start is
+    smooth, as it is near t = 1, where the data answer hardly moves.
 
     Args:
         process: one-sided or anchored; any process in velocity form.
@@ -81,6 +81,17 @@ def exponential(
     """
     name = f"exponential-{order}-{form}-{variable}" + (f"-sde{strength:g}" if strength else "")
     return multistep(process, grid, order=order, form=form, variable=variable, strength=strength, name=name)
+
+
+def adams_bashforth(process: Interpolant, grid: Times, *, order: int = 2) -> Plan:
+    """Adams-Bashforth on dx = v dt with variable steps, one call per step: multistep for flows. Any process.
+
+    Exact where the velocity along a path is a polynomial in t of degree below `order`. Started with orders
+    1, 2, …, like `exponential`.
+    """
+    return multistep(
+        process, grid, order=order, form="velocity", variable="time", name=f"adams-bashforth{order}"
+    )
 
 
 def multistep(
@@ -105,7 +116,8 @@ def multistep(
     if form != "velocity":
         need_one_unknown(process, name)
     times = resolve(grid, process)
-    plan = PlanBuilder(process, name=name, source=source, order=1 if strength else order)
+    shown = 1 if strength else min(order, 2)  # the first step, of order one, holds it to that
+    plan = PlanBuilder(process, name=name, source=source, order=shown)
     x, past = plan.start, list[Prediction]()
     for s, t in pairwise(times):
         x, now = plan.call(x, s)
@@ -138,9 +150,10 @@ def step(
     if process.alpha(s) == 0:
         form = "data"  # ρ = ∞; the first-order steps of both forms are one and the same
     usable = _usable(process, past, variable)
-    weights = _weights(process, t, [now.log_snr for now in usable], form, variable, strength)
+    start, stop = past[0].log_snr, process.log_snr(t)
+    weights = integrals(process, start, stop, [now.log_snr for now in usable], form, variable, strength)
     answers = [now.data if form == "data" else now.noise for now in usable]
-    h = process.log_snr(t) - past[0].log_snr
+    h = stop - start
     if form == "data":
         keep = process.gamma(t) / process.gamma(s) * (exp(-strength * h) if strength else 1.0)
         scale = process.gamma(t)
@@ -211,11 +224,16 @@ VARIABLES: dict[str, Callable] = {
 FORMS = {"data": 1, "noise": -1, "velocity": 0}
 
 
-def _weights(
-    process: Interpolant, t: float, nodes: list[float], form: str, variable: str, strength: float
+def integrals(
+    process: Interpolant,
+    start: float,
+    stop: float,
+    nodes: list[float],
+    form: str,
+    variable: str,
+    strength: float,
 ) -> list[float]:
-    """The integrals c_j over one step to t, divided by σ_t or α_t; `nodes` are the λ of calls, newest first."""
-    start, stop = nodes[0], process.log_snr(t)
+    """The integrals c_j over a step between two λ, divided by σ_t or α_t; `nodes` are λ, anywhere."""
     sign = FORMS[form]
     if len(nodes) == 1 or variable == "index":
         whole = (
@@ -226,7 +244,7 @@ def _weights(
         return [whole * w for w in ADAMS_BASHFORTH[len(nodes) - 1]]
     require(
         math.isfinite(start),
-        f"a step of order {len(nodes)} to t = {t} needs a finite log-SNR at its start; start with order 1",
+        f"a step of order {len(nodes)} to log-SNR {stop:.4g} needs a finite one at its start; begin with order 1",
     )
     lam, quadrature = gauss_legendre(start, stop)
     weight = sign * quadrature * np.exp(sign * lam)
