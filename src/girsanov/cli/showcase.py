@@ -34,7 +34,8 @@ def numbers(found: Findings) -> str:
     n = found.numbers
     rows = [(v.says, v.ours, v.bar, "passed" if v.met else "missed") for v in verdicts(n)]
     text = (
-        f"{n['samples']:,.0f} samples, {n['samples'] / 10:,.0f} of each digit, guidance {n['guidance']:g} (none). "
+        f"{n['samples']:,.0f} samples, {n['samples'] / 10:,.0f} of each digit, guidance {n['guidance']:g} (none); half of "
+        f"them were drawn again with {MANY} calls. "
         f"The classifier never saw a sample; on held-out digits it is right in {n['classifier_accuracy']:.1%} of "
         "the cases. The bars were fixed before the first run."
     )
@@ -114,8 +115,8 @@ def strange(found: Findings) -> str:
     )
     return html.section(
         "What the model finds strange",
-        "The probability flow gives the density of any picture. The same held-out digits, rolled to the right by "
-        f"{SHIFT} columns, are less likely in {found.numbers['shifted_told_by_likelihood']:.1%} of all pairs.",
+        f"The probability flow gives the density of any picture. Of {len(usual)} held-out digits, rolled to the right by "
+        f"{SHIFT} columns, the rolled ones are less likely in {found.numbers['shifted_told_by_likelihood']:.1%} of all pairs.",
         html.figure(chart, "Digits against shifted digits"),
     )
 
@@ -143,10 +144,10 @@ def onward(out: Path) -> str:
         f"girsanov evaluate {run} digits",
         f"girsanov likelihood {run} digits --out scores.csv",
         f"girsanov info {run}",
-        "girsanov train my-table.csv --out runs/table      # or a folder of images, a .npy, a .parquet",
+        "girsanov train my-table.csv --out runs/table",
     )
     return html.section(
         "How to go on",
-        "The model is an ordinary run folder, and your own data take one line.",
+        "The model is an ordinary run folder, and your own data (a table, an array, a folder of images) take one line.",
         html.code("\n".join(lines)),
     )
