@@ -34,8 +34,7 @@ def numbers(found: Findings) -> str:
     n = found.numbers
     rows = [(v.says, v.ours, v.bar, "passed" if v.met else "missed") for v in verdicts(n)]
     text = (
-        f"{n['samples']:,.0f} samples, {n['samples'] / 10:,.0f} of each digit, guidance {n['guidance']:g} (none); half of "
-        f"them were drawn again with {MANY} calls. "
+        f"{n['samples']:,.0f} samples, {n['samples'] / 10:,.0f} of each digit, guidance {n['guidance']:g} (none). "
         f"The classifier never saw a sample; on held-out digits it is right in {n['classifier_accuracy']:.1%} of "
         "the cases. The bars were fixed before the first run."
     )
@@ -115,8 +114,8 @@ def strange(found: Findings) -> str:
     )
     return html.section(
         "What the model finds strange",
-        f"The probability flow gives the density of any picture. Of {len(usual)} held-out digits, rolled to the right by "
-        f"{SHIFT} columns, the rolled ones are less likely in {found.numbers['shifted_told_by_likelihood']:.1%} of all pairs.",
+        "The probability flow gives the density of any picture. The same held-out digits, rolled to the right by "
+        f"{SHIFT} columns, are less likely in {found.numbers['shifted_told_by_likelihood']:.1%} of all pairs.",
         html.figure(chart, "Digits against shifted digits"),
     )
 
