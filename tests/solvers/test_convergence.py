@@ -66,6 +66,7 @@ EXPECTED = [
     (solvers.dpm_multistep, 2, "log-snr"),
     (solvers.dpm_singlestep, 2, "log-snr"),
     (lambda p, g: solvers.dpm_singlestep(p, g, form="noise"), 2, "log-snr"),
+    (solvers.dpm_solver_3, 3, "log-snr"),
     (lambda p, g: solvers.deis(p, g, order=2), 2, "log-snr"),
     (lambda p, g: solvers.deis(p, g, order=2, method="rho-ab"), 2, "log-snr"),
     (lambda p, g: solvers.deis(p, g, order=2, method="ipndm"), 2, "rho"),

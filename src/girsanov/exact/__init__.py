@@ -1,6 +1,14 @@
 """Laws with closed forms: score, likelihood, posterior. The oracles of the library, for users too."""
 
 from girsanov.exact.interpolant import MixtureInterpolant
+from girsanov.exact.line import kullback_leibler, push_density
 from girsanov.exact.mixture import ExactDenoiser, Gaussian, GaussianMixture
 
-__all__ = ["ExactDenoiser", "Gaussian", "GaussianMixture", "MixtureInterpolant"]
+__all__ = [
+    "ExactDenoiser",
+    "Gaussian",
+    "GaussianMixture",
+    "MixtureInterpolant",
+    "kullback_leibler",
+    "push_density",
+]

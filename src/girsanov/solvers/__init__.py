@@ -6,7 +6,7 @@ from girsanov.solvers.diffusers import from_diffusers, to_diffusers
 from girsanov.solvers.exponential import exponential
 from girsanov.solvers.grids import Grid, grid
 from girsanov.solvers.langevin import PredictorCorrector
-from girsanov.solvers.likelihood import flow, log_likelihood
+from girsanov.solvers.likelihood import flow, log_likelihood, variational_bound
 from girsanov.solvers.named import (
     ancestral,
     ddim,
@@ -21,6 +21,7 @@ from girsanov.solvers.registry import SOLVERS, for_process, solver
 from girsanov.solvers.run import Live, run, steps
 from girsanov.solvers.rungekutta import TABLEAUS, euler, heun, rho_rk, runge_kutta
 from girsanov.solvers.sampling import Sampler, make_plan, recommended, recommended_grid, sample
+from girsanov.solvers.singlestep import dpm_solver_3
 
 __all__ = [
     "SOLVERS",
@@ -42,6 +43,7 @@ __all__ = [
     "deis",
     "dpm_multistep",
     "dpm_singlestep",
+    "dpm_solver_3",
     "euler",
     "euler_maruyama",
     "exponential",
@@ -62,4 +64,5 @@ __all__ = [
     "solver",
     "steps",
     "to_diffusers",
+    "variational_bound",
 ]

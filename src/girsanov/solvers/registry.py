@@ -11,6 +11,7 @@ from girsanov.solvers import named, rungekutta
 from girsanov.solvers.exponential import exponential
 from girsanov.solvers.grids import Times, grid
 from girsanov.solvers.plan import Plan
+from girsanov.solvers.singlestep import dpm_solver_3
 
 Solver = Callable[[Interpolant, Times], Plan]
 
@@ -36,6 +37,7 @@ SOLVERS: dict[str, Solver] = {
     "dpm-multistep-sde": partial(named.dpm_multistep, stochastic=True),
     "dpm-singlestep": named.dpm_singlestep,
     "dpm-solver-2": partial(named.dpm_singlestep, form="noise"),
+    "dpm-solver-3": dpm_solver_3,
     "exponential2": partial(exponential, order=2),
     "exponential3": exponential,
     "exponential4": partial(exponential, order=4),
