@@ -142,7 +142,7 @@ def sampling(report: Report, seed: int) -> None:
 
     # With 20,000 the error of |deviation - 0.2|, 0.0007, is as wide as what the bar leaves; hence more where it is judged.
     few, many = budget.pick(smoke=(100, 100), cpu=(20_000, 80_000))
-    halves = report.kept["halves"] = budget.pick(smoke=(20, 40), cpu=(10, 20, 40, 80))
+    halves = report.kept["halves"] = budget.pick(smoke=(20, 40), cpu=(10, 20, 40))
     sizes = {k: many if k == 40 else few for k in halves}
     curve = {k: (draw(2 * k, 0, n), draw(k, k, n)) for k, n in sizes.items()}
     (plain, _), (width, near) = curve[40]
