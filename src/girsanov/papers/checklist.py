@@ -20,7 +20,7 @@ CHECKLIST: dict[str, dict[str, str]] = {
         "DDPM's chain, posterior and ancestral sampling": "solvers.ancestral",
         "a trained chain as a process": "processes.DiscreteVP",
         "simple and weighted losses": "objectives.score_matching",
-        "the variational bound": "papers.processes.principles.elbo",
+        "the variational bound": "solvers.variational_bound",
     },
     "The score origin": {
         "denoising score matching": "objectives.score_matching",
@@ -54,7 +54,7 @@ CHECKLIST: dict[str, dict[str, str]] = {
     "Solvers": {
         "DDIM": "solvers.ddim",
         "DEIS": "solvers.deis",
-        "DPM-Solver": "solvers.dpm_singlestep",
+        "DPM-Solver": "solvers.dpm_solver_3",
         "DPM-Solver++": "solvers.dpm_multistep",
         "Heun on EDM's grid": "solvers.heun",
         "parallel in time (ParaDiGMS)": "",
