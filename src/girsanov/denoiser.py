@@ -236,6 +236,37 @@ class Rescaled(AbstractDenoiser):
         return (self.model.data(scale * x, time, cond=cond),)
 
 
+class Joined(AbstractDenoiser):
+    """Denoisers of one process as one that stores all their words, such as a network each for velocity and noise.
+
+    Raises:
+        Unsuitable: two processes, or one word twice.
+    """
+
+    def __init__(self, *models: AbstractDenoiser) -> None:
+        super().__init__()
+        require(len(models) > 0, "Joined holds no model; give at least one")
+        for model in models[1:]:
+            require(
+                model.process == models[0].process,
+                f"Joined needs denoisers of one process, and these have {models[0].process!r} and {model.process!r}",
+                Unsuitable,
+            )
+        self.models = nn.ModuleList(models)
+        self.process, self.shape = models[0].process, models[0].shape
+        self.stored = tuple(word for model in models for word in model.stored)
+        require(
+            len(set(self.stored)) == len(self.stored),
+            f"the models store {', '.join(self.stored)}; give each word once",
+            Unsuitable,
+        )
+
+    def forward(
+        self, x: Tensor, t: Time, *, cond: Tree = None, anchor: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
+        return tuple(answer for model in self.models for answer in model(x, t, cond=cond, anchor=anchor))
+
+
 def combine(weights: Sequence[Scalar], tensors: Sequence[Tensor]) -> Tensor:
     """Σ weights[i] · tensors[i], skipping weights that are exactly 0 or 1."""
     terms = [

@@ -1,7 +1,16 @@
 """Laws with closed forms: score, likelihood, posterior. The oracles of the library, for users too."""
 
 from girsanov.exact.interpolant import MixtureInterpolant
+from girsanov.exact.line import kullback_leibler, push_density
 from girsanov.exact.mixture import ExactDenoiser, Gaussian, GaussianMixture
 from girsanov.exact.paired import PairedDenoiser
 
-__all__ = ["ExactDenoiser", "Gaussian", "GaussianMixture", "MixtureInterpolant", "PairedDenoiser"]
+__all__ = [
+    "ExactDenoiser",
+    "Gaussian",
+    "GaussianMixture",
+    "MixtureInterpolant",
+    "PairedDenoiser",
+    "kullback_leibler",
+    "push_density",
+]

@@ -233,6 +233,15 @@ class ExactDenoiser(AbstractDenoiser):
         mean = torch.einsum("bk,bkd->bd", share, law.means + pull)
         return (mean.reshape(x.shape).to(x.dtype),)
 
+    def predict(
+        self, word: str, x: Tensor, t: Time, *, cond: Tree = None, anchor: Tensor | None = None
+    ) -> Tensor:
+        # Converted in float64 too. From answers in float32 the score (α data - x)/γ² is lost in rounding where
+        # γ is small: at γ = 1e-4 beside x = 4 it was off by 14, itself being 5.
+        t = t.to(torch.float64) if isinstance(t, Tensor) else t
+        anchor = anchor if anchor is None else anchor.to(torch.float64)
+        return super().predict(word, x.to(torch.float64), t, cond=cond, anchor=anchor).to(x.dtype)
+
     def _allowed(self, cond: Tree) -> Tensor:
         require(
             self.law.labels is not None and isinstance(cond, Tensor),

@@ -7,7 +7,7 @@ from girsanov.solvers.diffusers import from_diffusers, to_diffusers
 from girsanov.solvers.exponential import adams_bashforth, exponential
 from girsanov.solvers.grids import Grid, grid
 from girsanov.solvers.langevin import PredictorCorrector
-from girsanov.solvers.likelihood import flow, log_likelihood
+from girsanov.solvers.likelihood import flow, log_likelihood, variational_bound
 from girsanov.solvers.momentum import ghvb, heavy_ball
 from girsanov.solvers.named import (
     ancestral,
@@ -80,4 +80,5 @@ __all__ = [
     "steps",
     "to_diffusers",
     "unipc",
+    "variational_bound",
 ]
