@@ -87,8 +87,8 @@ def dpm_multistep(
 ) -> Plan:
     """DPM-Solver++ multistep (2M, 3M and their SDE versions), Lu et al. (2022), algorithm 2.
 
-    One call per step, in data form and log-SNR. `lower_order_final` ends with order 1 when there are
-    fewer than 15 steps, as the authors advise. 3M starts with orders 1 and 2, which holds it to about 2.
+    One call per step, in data form and log-SNR. The start has orders 1, 2, …, which holds 3M to about 2;
+    with `lower_order_final` the end of fewer than 15 steps has …, 2, 1, as in the authors' code.
     """
     require(order in (2, 3), f"order is {order}; dpm_multistep has 2 and 3")
     require(not (stochastic and order == 3), "the SDE version is of order 2; give order=2", Unsuitable)
@@ -100,8 +100,8 @@ def dpm_multistep(
     for i, (s, t) in enumerate(pairwise(times)):
         x, now = plan.call(x, s)
         past = [now, *(p for p in past if math.isfinite(process.log_snr(p.t)))][:order]
-        last = few and i == len(times) - 2
-        x = dpm_step(plan, x, t, past[:1] if last else past, stochastic=stochastic)
+        left = len(times) - 1 - i
+        x = dpm_step(plan, x, t, past[:left] if few else past, stochastic=stochastic)
     return plan.finish(x, times[-1])
 
 
