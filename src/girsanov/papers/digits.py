@@ -9,6 +9,7 @@ Oracle: the classifier on digits it has not seen (tests/papers/test_digits.py).
 
 from __future__ import annotations
 
+import copy
 from functools import cache
 from typing import NamedTuple
 
@@ -115,3 +116,11 @@ def accuracy(net: nn.Module, x: Tensor, label: Tensor) -> float:
     """The share of images that the classifier reads as their label."""
     right = [net(a, torch.zeros(len(a))).argmax(1) == b for a, b in zip(x.split(256), label.split(256))]
     return float(torch.cat(right).float().mean())
+
+
+@torch.no_grad()
+def features(net: nn.Module, x: Tensor) -> Tensor:
+    """What the classifier sees before its last layer, (N, 64): the space of Fréchet distances."""
+    body = copy.deepcopy(net)
+    body.head = nn.Identity()
+    return torch.cat([body(part, torch.zeros(len(part))) for part in x.split(512)])

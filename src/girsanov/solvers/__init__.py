@@ -18,7 +18,7 @@ from girsanov.solvers.named import (
 )
 from girsanov.solvers.plan import Plan, Row, Term
 from girsanov.solvers.registry import SOLVERS, for_process, solver
-from girsanov.solvers.run import Live, run, steps
+from girsanov.solvers.run import Live, run, steps, trajectory
 from girsanov.solvers.rungekutta import TABLEAUS, euler, heun, rho_rk, runge_kutta
 from girsanov.solvers.sampling import Sampler, make_plan, recommended, recommended_grid, sample
 
@@ -62,4 +62,5 @@ __all__ = [
     "solver",
     "steps",
     "to_diffusers",
+    "trajectory",
 ]
