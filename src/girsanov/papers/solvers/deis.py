@@ -217,7 +217,7 @@ def figure(report: Report) -> Figure:
     drawing, (left, middle, right) = canvas(report, panels=3, equal=(1,))
     curves(left, report.kept["calls"], report.kept["curves"], colours=(*PALETTE, "#c2a83e"))
     left.set(xlabel="network calls", ylabel="mean difference of a pixel", title="distance to 500 steps")
-    pictures(middle, report.kept["images"])
+    pictures(middle, report.kept["images"], columns=6)
     middle.set(title="10 calls from the same noise")
     counts = report.kept["counts"]
     named = {f"{name}: slope {slope(counts, v):.2f}": v for name, v in report.kept["errors"].items()}
