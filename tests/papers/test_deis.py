@@ -1,7 +1,5 @@
 """The parts of the DEIS paper that the library's own tests do not cover."""
 
-from itertools import pairwise
-
 import pytest
 import torch
 from oracles import seeded
@@ -68,14 +66,6 @@ def test_degree_zero_is_ddim():
     times = grid("quadratic", 5, to_zero=False).times(VP)
     a, b = paper.tab(0)(VP, times).recast("noise"), solvers.ddim(VP, times).recast("noise")
     assert a.difference(b) < 1e-12
-
-
-def test_the_slow_start_ends_on_the_grid():
-    times = tuple(0.7 - 0.01 * i for i in range(20))
-    found = paper.gently(times, 4)
-    assert found[0] == times[0] and found[-1] == times[-1] and found[-10:] == times[-10:]
-    assert all(a > b for a, b in pairwise(found))
-    assert found[0] - found[1] == pytest.approx(0.01**2)
 
 
 def test_the_quadratic_grid_suits_euler_on_gaussian_data_of_large_variance():

@@ -39,3 +39,9 @@ def test_features_do_not_change_the_classifier():
     before = net(x, torch.zeros(4))
     assert digits.features(net, x).shape == (4, 64)
     assert torch.equal(net(x, torch.zeros(4)), before)
+
+
+def test_ten_gaussians_have_the_moments_of_the_digits():
+    law, x = digits.gaussians(), digits.split().x.double()
+    torch.testing.assert_close(law.mean, x.mean(0))
+    torch.testing.assert_close(law.covariance, torch.cov(x.flatten(1).T), rtol=0.02, atol=0.01)

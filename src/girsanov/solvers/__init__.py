@@ -4,7 +4,7 @@ from girsanov.solvers.analytic import GaussianFlow, Skipped
 from girsanov.solvers.builder import Affine, PlanBuilder, Prediction
 from girsanov.solvers.diffusers import from_diffusers, to_diffusers
 from girsanov.solvers.exponential import exponential
-from girsanov.solvers.grids import Grid, grid
+from girsanov.solvers.grids import Grid, fine_start, grid
 from girsanov.solvers.langevin import PredictorCorrector
 from girsanov.solvers.likelihood import flow, log_likelihood
 from girsanov.solvers.named import (
@@ -45,6 +45,7 @@ __all__ = [
     "euler",
     "euler_maruyama",
     "exponential",
+    "fine_start",
     "flow",
     "for_process",
     "from_diffusers",

@@ -16,7 +16,6 @@ from scipy.stats import spearmanr
 from torch import Tensor, nn
 
 from girsanov.denoiser import AbstractDenoiser
-from girsanov.exact import GaussianMixture
 from girsanov.metrics import emergence_times, frechet_distance, planarity
 from girsanov.noise import Noise
 from girsanov.papers import PALETTE, Bar, Budget, Claim, Paper, Report, canvas, digits
@@ -98,11 +97,6 @@ CHANGE = 0.5
 """Their size, in units of the state."""
 
 
-def closed(flow: GaussianFlow, x: Tensor, times: tuple[float, ...]) -> Tensor:
-    """The trajectory by the closed form, (B, T, *shape)."""
-    return torch.stack([flow.solution(x, t) for t in times], 1)
-
-
 def relative_error(a: Tensor, b: Tensor) -> Tensor:
     """|a - b|/|b| at each time, mean over trajectories, (T,)."""
     return ((a - b).flatten(2).norm(dim=2) / b.flatten(2).norm(dim=2)).mean(0)
@@ -145,9 +139,9 @@ def follows(report: Report, seed: int, flow: GaussianFlow, path: Tensor, times: 
     """The network's trajectory against the closed form, early and late."""
     process, top = flow.process, float(flow.variances[0].sqrt())
     early = [i for i, t in enumerate(times) if process.gamma(t) >= 2 * top * process.alpha(t)]
-    error = relative_error(closed(flow, path[:, 0], times), path)
+    error = relative_error(flow.trajectory(path[:, 0], times), path)
     round_one = GaussianFlow(flow.law.mean, float(flow.variances.mean()), process)
-    isotropic = relative_error(closed(round_one, path[:, 0], times), path)
+    isotropic = relative_error(round_one.trajectory(path[:, 0], times), path)
     report.add(EARLY, seed, ours=float(error[early].max()), baseline=float(isotropic[early].max()))
     report.add(DEPARTS, seed, ours=float(error[-1]), baseline=float(error[early[-1]]))
     report.kept.setdefault("follows", (times, error, isotropic, times[early[-1]]))
@@ -160,7 +154,7 @@ def skipping(report: Report, seed: int, model: AbstractDenoiser, reader: nn.Modu
     n, steps = budget.pick(smoke=80, cpu=1000), len(times) - 1
     x = process.reference_std * Noise(seed).child(2).draw(torch.empty(n, 1, 8, 8), 0)
     whole = trajectory(heun(process, times), model, x)
-    error = relative_error(closed(flow, x, times[:-1]), whole[:, :-1])
+    error = relative_error(flow.trajectory(x, times[:-1]), whole[:, :-1])
     skipped = max(int((error <= 0.05).long().cumprod(0).sum()) - 1, 1)
     real = digits.features(reader, torch.cat([data.x, data.fresh]))
 
@@ -197,14 +191,6 @@ def nearest(times: tuple[float, ...]) -> list[int]:
     return [min(range(len(times)), key=lambda i: abs(times[i] - t)) for t in WHEN]
 
 
-def classes() -> GaussianMixture:
-    """Ten Gaussians, one a digit, with the moments of the training digits."""
-    data = digits.split()
-    parts = [data.x[data.label == k].double().flatten(1) for k in range(10)]
-    means = torch.stack([x.mean(0) for x in parts]).reshape(10, *data.x.shape[1:])
-    return GaussianMixture(means, torch.stack([torch.cov(x.T) for x in parts]), [len(x) for x in parts])
-
-
 def changes(report: Report, seed: int, model: AbstractDenoiser, x: Tensor, times: tuple[float, ...]) -> None:
     """Change the state along each component at several times, and see how far the sample moves along it.
 
@@ -213,7 +199,11 @@ def changes(report: Report, seed: int, model: AbstractDenoiser, x: Tensor, times
     process, flow = VP(), GaussianFlow.of(digits.split().x, VP())
     large = flow.variances > 1
     formula = torch.stack([flow.factors(times[i], times[-1])[large] for i in nearest(times)])
-    laws = {"network": model, "Gaussian": flow.law.denoiser(process), "classes": classes().denoiser(process)}
+    laws = {
+        "network": model,
+        "Gaussian": flow.law.denoiser(process),
+        "classes": digits.gaussians().denoiser(process),
+    }
     for name, one in laws.items():
         y = x if name == "network" else x.double()
         found = effects(one, y, flow.axes[large].to(y.dtype), times)
@@ -265,7 +255,7 @@ def pictured(
     report: Report, model: AbstractDenoiser, flow: GaussianFlow, path: Tensor, times: tuple[float, ...]
 ) -> None:
     """The answers along one trajectory, of the network and of the Gaussian."""
-    gaussian, states = flow.law.denoiser(flow.process), closed(flow, path[:, 0], times)
+    gaussian, states = flow.law.denoiser(flow.process), flow.trajectory(path[:, 0], times)
     chosen = [round(f * (len(times) - 1)) for f in (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)]
     report.kept["pictures"] = [
         (

@@ -26,7 +26,18 @@ from girsanov.noise import Noise
 from girsanov.papers import PALETTE, Bar, Budget, Claim, Paper, Report, canvas, digits
 from girsanov.papers.drawing import curves, pictures
 from girsanov.processes import VP, Interpolant
-from girsanov.solvers import GaussianFlow, Plan, PlanBuilder, Prediction, deis, euler, grid, rho_rk, run
+from girsanov.solvers import (
+    GaussianFlow,
+    Plan,
+    PlanBuilder,
+    Prediction,
+    deis,
+    euler,
+    fine_start,
+    grid,
+    rho_rk,
+    run,
+)
 from girsanov.solvers.exponential import gauss_legendre, lagrange, total
 from girsanov.solvers.grids import Times, resolve
 
@@ -124,16 +135,6 @@ def on_gaussian(variances: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
     return a, b
 
 
-def gently(times: tuple[float, ...], order: int) -> tuple[float, ...]:
-    """Small first steps, doubling, so that the start of low order does not hold the method back."""
-    gap, t = times[0] - times[1], times[0]
-    start, h = [t], gap ** (order / 2)
-    while t - h > times[1]:
-        t, h = t - h, min(2 * h, gap)
-        start.append(t)
-    return (*start, *(v for v in times[1:] if v < start[-1] - h / 2))
-
-
 def convergence(seed: int, counts: tuple[int, ...]) -> dict[str, list[float]]:
     """Errors of tAB0 to tAB3 from t = 0.7 to 0.25 on the exact denoiser of a random mixture."""
     vp, source = VP(), Noise(seed)
@@ -144,7 +145,7 @@ def convergence(seed: int, counts: tuple[int, ...]) -> dict[str, list[float]]:
     truth = run(rho_rk(vp, uniform[10 * counts[-1]], tableau="rk4"), model, x)
 
     def error(degree: int, n: int) -> float:
-        found = run(tab(degree)(vp, gently(uniform[n], degree + 1)), model, x)
+        found = run(tab(degree)(vp, fine_start(uniform[n], degree + 1)), model, x)
         return float((found - truth).square().mean().sqrt())
 
     return {f"tAB{r}": [error(r, n) for n in counts] for r in range(4)}
