@@ -111,16 +111,19 @@ def test_multistep_keeps_its_order_after_a_fine_start(order, form, variable):
     """The first steps are of lower order; made small enough they do not hold the method back."""
 
     def gently(process, g):
-        gap, t = g[0] - g[1], g[0]
-        start, h = [t], gap ** (order / 2)
-        while t - h > g[1]:  # gaps double from h to the full one: the error of step one is of size h²
-            t, h = t - h, min(2 * h, gap)
-            start.append(t)
-        left = [v for v in g[1:] if v < start[-1] - h / 2]
-        return solvers.exponential(process, [*start, *left], order=order, form=form, variable=variable)
+        g = solvers.fine_start(g, order)
+        return solvers.exponential(process, g, order=order, form=form, variable=variable)
 
     found = slopes(gently, variable="time", counts=(60, 120, 240))
     assert all(s > order - 0.6 for s in found), found
+
+
+def test_a_fine_start_ends_on_the_grid():
+    times = tuple(0.7 - 0.01 * i for i in range(20))
+    found = solvers.fine_start(times, 4)
+    assert found[0] == times[0] and found[-1] == times[-1] and found[-10:] == times[-10:]
+    assert all(a > b for a, b in pairwise(found))
+    assert found[0] - found[1] == pytest.approx(0.01**2)
 
 
 def test_the_order_test_can_fail():
