@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
+from statistics import mean
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -172,7 +173,7 @@ def run_paper(budget: Budget) -> Report:
         report.add(EXPONENTIAL, seed, ours=law["DDIM (tAB0)"], baseline=law["Euler"])
         report.add(PREDICTS_NOISE, seed, ours=law["tAB1"], baseline=law["tAB1 on the score"])
         report.add(ORDER, seed, ours=slope(counts, errors["tAB3"]))
-        report.kept.setdefault("apart", []).append(apart), report.kept.setdefault("law", []).append(law)
+        report.kept.setdefault("apart", []).append(apart)
         if seed == budget.seeds[0]:
             calls = budget.pick(smoke=(6, 10), cpu=(6, 8, 10, 15, 20))
             report.kept["curves"] = {
@@ -188,10 +189,7 @@ def run_paper(budget: Budget) -> Report:
 
 def explain(report: Report) -> None:
     """What the same run measured beside the claims; means of seeds."""
-    apart, law = (
-        {name: sum(one[name] for one in report.kept[which]) / len(report.kept[which]) for name in SOLVERS}
-        for which in ("apart", "law")
-    )
+    apart = {name: mean([one[name] for one in report.kept["apart"]]) for name in SOLVERS}
     variances = GaussianFlow.of(digits.split().x, VP()).variances
     ours, euler_s = on_gaussian(variances, Noise(0).draw(torch.empty(256, 64, dtype=torch.float64), 0))
     many = torch.logspace(-7, 0, 200, dtype=torch.float64)
