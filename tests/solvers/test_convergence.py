@@ -84,6 +84,11 @@ EXPECTED = [
         for order in (2, 3)
         for form in ("data", "noise")
     ),
+    *((partial(solvers.dpm_singlestep, order=3, form=form), 3, "log-snr") for form in ("data", "noise")),
+    (partial(solvers.dpm_ancestral, eta=0.0), 2, "log-snr"),
+    (partial(solvers.dpm_multistep, order=3, lower_order_final=False), 2, "log-snr"),
+    (partial(solvers.sa_solver, order=1, corrector=2, strength=0.0), 2, "log-snr"),
+    (solvers.adams_bashforth, 2, "time"),
     *((partial(solvers.pndm, begin=begin), 2, "log-snr") for begin in ("runge-kutta", "improved-euler")),
     (solvers.ghvb, 2, "log-snr"),
     *((partial(solvers.heavy_ball, form=form), 1, "log-snr") for form in ("data", "noise")),
@@ -121,6 +126,31 @@ def test_multistep_keeps_its_order_after_a_fine_start(order, form, variable):
 
     found = slopes(gently, variable="time", counts=(60, 120, 240))
     assert all(s > order - 0.6 for s in found), found
+
+
+def test_sa_solver_without_noise_is_of_order_three():
+    """From a shorter interval: on the longer one its error changes sign."""
+    make = partial(solvers.sa_solver, strength=0.0)
+    assert make(VP, (0.6, 0.5, 0.35)).order == 3
+    check_order(make, 3, start=0.6, stop=0.35)
+
+
+def test_the_third_order_multistep_of_dpm_solver_is_of_order_two():
+    """After a start of tiny steps, where `exponential` shows order 3; see docs/solvers.md."""
+
+    def gently(make):
+        def solver(process, g):
+            start, h = [g[0]], (g[0] - g[1]) ** 1.5
+            while start[-1] - h > g[1]:
+                start.append(start[-1] - h)
+                h = min(2 * h, g[0] - g[1])
+            return make(process, [*start, *(v for v in g[1:] if v < start[-1] - h / 2)])
+
+        return slopes(solver, variable="time", counts=(60, 120, 240))
+
+    third = gently(partial(solvers.dpm_multistep, order=3, lower_order_final=False))
+    assert all(1.6 < s < 2.2 for s in third), third
+    assert all(s > 2.7 for s in gently(solvers.exponential))
 
 
 def test_the_order_test_can_fail():
