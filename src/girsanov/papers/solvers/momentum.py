@@ -196,7 +196,7 @@ def figure(report: Report) -> Figure:
     """The same noise by each solver, the score against the calls, the regions of stability."""
     drawing, (left, middle, right) = canvas(report, panels=3, equal=(0,), height=3.9)
     rows = report.kept["images"]
-    sheet = torch.cat([torch.cat(list(x[:10, 0]), 1) for x in rows.values()])
+    sheet = torch.cat([torch.cat(list(x[:6, 0]), 1) for x in rows.values()])
     shown = left.imshow(sheet, cmap="PuOr_r", vmin=-2, vmax=2)
     for i, name in enumerate(rows):
         left.text(-1.5, 8 * i + 3.5, name, ha="right", va="center", fontsize=7.5)
