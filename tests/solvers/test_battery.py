@@ -1,7 +1,9 @@
 """What every named solver has to meet: the battery over `SOLVERS`. A new one inherits it."""
 
 import math
+import re
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -119,6 +121,12 @@ def test_the_law_test_can_fail():
     ]
     broken = type(plan)(plan.process, plan.predicts, tuple(spoiled), plan.spans)
     assert law_error(broken) != pytest.approx(law_error(plan), rel=0.05)
+
+
+def test_the_page_lists_them_all():
+    page = (Path(__file__).parents[2] / "docs" / "solvers.md").read_text(encoding="utf-8")
+    shown = re.search(r"<!-- written by [^\n]*-->\n(.*?)\n<!-- end -->", page, re.DOTALL)
+    assert shown and shown[1] == registry.table()
 
 
 def test_there_are_many():

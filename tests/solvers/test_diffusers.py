@@ -26,6 +26,9 @@ PLANS = {
     "heun": solvers.rho_rk(CHAIN, solvers.grid("karras", 4)),
     "no last step": solvers.deis(CHAIN, solvers.grid("log-snr", 4, to_zero=False)),
     "ancestral": solvers.ancestral(CHAIN, solvers.grid("log-snr", 6)),
+    "unipc": solvers.unipc(CHAIN, solvers.grid("log-snr", 6)),
+    "ghvb": solvers.ghvb(CHAIN, solvers.grid("log-snr", 6)),
+    "sa-solver": solvers.sa_solver(CHAIN, solvers.grid("log-snr", 5)),
 }
 
 
