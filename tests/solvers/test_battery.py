@@ -55,8 +55,9 @@ def test_every_number_of_steps_on_a_gaussian(process, name):
     many = law_error(make(process, grid("log-snr", 200)))
     if plan.order is None:
         assert many < errors[50]
-    else:  # four times the steps: half an order is left for what is not yet asymptotic
-        assert many < errors[50] * 4 ** (0.5 - plan.order)
+    elif many > errors[50] * 4 ** (0.5 - plan.order):  # half an order is left for what is not yet asymptotic
+        # An error that changes its sign near 50 steps is small there by chance: then more steps have to show it.
+        assert law_error(make(process, grid("log-snr", 400))) < many * 2 ** (0.3 - plan.order)
 
 
 class Constant(AbstractDenoiser):
