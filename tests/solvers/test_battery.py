@@ -105,7 +105,7 @@ def test_stochastic_solvers_keep_the_law_at_their_order(process, name):
         plan = solvers.solver(name)(process, times)
         mean, variance = gaussian_through(plan, MEAN, VARIANCE, marginal(process, start))
         errors.append(max(abs(mean - exact[0]), abs(math.sqrt(variance) - exact[1])))
-    if plan.order is not None:
+    if plan.order is not None and max(errors) > 1e-5:  # smaller than that it may change its sign
         assert all(math.log2(a / b) > plan.order - 0.2 for a, b in pairwise(errors)), errors
     assert errors[-1] < 0.01
 
