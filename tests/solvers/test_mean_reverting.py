@@ -154,7 +154,8 @@ def test_gaussian_pairs_give_the_exact_posterior(kind):
     model = exact.PairedDenoiser(PAIR, process)
     make, mu = KINDS.get(kind) or others[kind], 0.9
     spacing = "uniform" if kind in ("reverse SDE", "Euler") else "log-snr"
-    mean, variance = law_through(make(process, grid(spacing, 400)), model, mu)
+    steps = 1000 if kind in ("sde-data-1", "posterior") else 400  # the law of these two is off by O(1/N)
+    mean, variance = law_through(make(process, grid(spacing, steps)), model, mu)
     truth = model.posterior(torch.tensor([mu], dtype=DOUBLE))
     assert mean == pytest.approx(truth.mean.item(), abs=5e-3)
     assert variance == pytest.approx(truth.covariance.item(), rel=2e-2)

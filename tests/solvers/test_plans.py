@@ -183,6 +183,16 @@ def test_nan_from_the_network_names_the_call_and_the_sample():
         run(plan, Bad(mixture(), VP), torch.zeros(5, 3))
 
 
+def test_a_trajectory_holds_every_state_of_the_grid():
+    plan, model = solvers.heun(VP, grid("log-snr", 5)), mixture().denoiser(VP)
+    x = torch.randn(2, 3, generator=seeded(0), dtype=torch.float64)
+    path = solvers.trajectory(plan, model, x)
+    assert path.shape == (2, len(plan.grid), 3) and torch.equal(path[:, 0], x)
+    for i in (2, 4):  # the rest of the grid, started from a state in the middle
+        end = run(solvers.heun(VP, plan.grid[i:]), model, path[:, i])
+        torch.testing.assert_close(end, path[:, -1])
+
+
 def test_edits_reach_everything_after_them():
     """Setting a state on the grid restarts the sampler there."""
     plan, model = solvers.exponential(VP, grid("log-snr", 6), order=3), mixture().denoiser(VP)

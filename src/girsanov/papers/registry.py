@@ -37,7 +37,7 @@ def get(slug: str) -> Paper:
 
 
 def run(slug: str, budget: str = "cpu") -> Report:
-    """Run a paper and judge its claims.
+    """Run a paper and judge its claims. Its seconds are of processor time, which other work does not change.
 
     Args:
         slug: one of `PAPERS`.

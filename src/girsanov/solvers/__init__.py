@@ -5,7 +5,7 @@ from girsanov.solvers.builder import Affine, PlanBuilder, Prediction
 from girsanov.solvers.churn import Interval, edm_churn, restart
 from girsanov.solvers.diffusers import from_diffusers, to_diffusers
 from girsanov.solvers.exponential import adams_bashforth, exponential
-from girsanov.solvers.grids import Grid, ddpm_rf_grid, grid, u_shaped_grid
+from girsanov.solvers.grids import Grid, ddpm_rf_grid, fine_start, grid, u_shaped_grid
 from girsanov.solvers.langevin import PredictorCorrector
 from girsanov.solvers.likelihood import flow, log_likelihood, variational_bound
 from girsanov.solvers.momentum import ghvb, heavy_ball
@@ -21,7 +21,7 @@ from girsanov.solvers.named import (
 from girsanov.solvers.plan import Plan, Row, Term
 from girsanov.solvers.pndm import pndm
 from girsanov.solvers.registry import SOLVERS, for_process, solver
-from girsanov.solvers.run import Live, run, steps
+from girsanov.solvers.run import Live, run, steps, trajectory
 from girsanov.solvers.rungekutta import TABLEAUS, euler, heun, rho_rk, runge_kutta
 from girsanov.solvers.sampling import Sampler, make_plan, recommended, recommended_grid, sample
 from girsanov.solvers.stochastic import dpm_ancestral, dpm_singlestep_sde, sa_solver
@@ -58,6 +58,7 @@ __all__ = [
     "euler",
     "euler_maruyama",
     "exponential",
+    "fine_start",
     "flow",
     "for_process",
     "from_diffusers",
@@ -80,6 +81,7 @@ __all__ = [
     "solver",
     "steps",
     "to_diffusers",
+    "trajectory",
     "u_shaped_grid",
     "unipc",
     "variational_bound",

@@ -87,10 +87,10 @@ def dpm_multistep(
 ) -> Plan:
     """DPM-Solver++ multistep (2M, 3M and their SDE versions), Lu et al. (2022), algorithm 2.
 
-    One call per step, in data form and log-SNR. `lower_order_final` ends with order 1 when there are
-    fewer than 15 steps, as the authors advise. 3M is of order 2: its curvature has half the weight of the
-    exact integral (all known codes agree on that; `exponential` has the whole). The SDE version of 3M is the
-    one of k-diffusion, `sample_dpmpp_3m_sde`.
+    One call per step, in data form and log-SNR. The start has orders 1, 2, …; with `lower_order_final` the end
+    of fewer than 15 steps has …, 2, 1, as in the authors' code. 3M is of order 2: its curvature has half the
+    weight of the exact integral (all known codes agree on that; `exponential` has the whole). The SDE version
+    of 3M is the one of k-diffusion, `sample_dpmpp_3m_sde`.
     """
     require(order in (2, 3), f"order is {order}; dpm_multistep has 2 and 3")
     times = start(process, grid, "dpm_multistep")
@@ -101,8 +101,8 @@ def dpm_multistep(
     for i, (s, t) in enumerate(pairwise(times)):
         x, now = plan.call(x, s)
         past = [now, *(p for p in past if math.isfinite(process.log_snr(p.t)))][:order]
-        last = few and i == len(times) - 2
-        x = dpm_step(plan, x, t, past[:1] if last else past, order=order, stochastic=stochastic)
+        left = len(times) - 1 - i
+        x = dpm_step(plan, x, t, past[:left] if few else past, order=order, stochastic=stochastic)
     return plan.finish(x, times[-1])
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from girsanov.errors import InputError, choose
-from girsanov.processes import Interpolant
+from girsanov.processes import VP, Interpolant
 from girsanov.solvers import named, rungekutta
 from girsanov.solvers.churn import edm_churn, restart
 from girsanov.solvers.exponential import adams_bashforth, exponential
@@ -98,6 +98,27 @@ SCORE: dict[str, Solver] = {
 
 SOLVERS: dict[str, Solver] = {**DATA, **NOISE, **VELOCITY, **SCORE}
 """Every named solver with its usual settings."""
+
+
+FORMS = {"data": DATA, "noise": NOISE, "velocity": VELOCITY, "score": SCORE}
+"""The solvers by the prediction that they are written in."""
+
+
+def table() -> str:
+    """All of them as a table in Markdown: calls for N steps that end at 0, order, prediction, paper."""
+    lines = ["| name | calls for N steps | order | noise | prediction | paper |", "|---|---|---|---|---|---|"]
+    for form, named_solvers in FORMS.items():
+        for name, make in named_solvers.items():
+            few, many = (make(VP(), grid("log-snr", steps)) for steps in (40, 60))
+            each = (many.calls - few.calls) // 20
+            extra = few.calls - 40 * each
+            calls = ("N" if each == 1 else f"{each}N") + (
+                f" {'+' if extra > 0 else '−'} {abs(extra)}" * (extra != 0)
+            )
+            order = "–" if few.order is None else few.order
+            drawn = "yes" if few.stochastic else "no"
+            lines.append(f"| `{name}` | {calls} | {order} | {drawn} | {form} | {few.source or '–'} |")
+    return "\n".join(lines)
 
 
 def solver(name: str) -> Solver:

@@ -62,7 +62,8 @@ def heun(process: Interpolant, grid: Times) -> Plan:
 
 def rho_rk(process: Interpolant, grid: Times, *, tableau: str = "heun") -> Plan:
     """DEIS ρRK: a Runge-Kutta method on d(y/α) = E dρ (Zhang & Chen 2022)."""
-    return runge_kutta(process, grid, tableau=tableau, form="noise", name=f"deis-rho-rk-{tableau}")
+    name, source = f"deis-rho-rk-{tableau}", "arXiv 2204.13902"
+    return runge_kutta(process, grid, tableau=tableau, form="noise", name=name, source=source)
 
 
 def runge_kutta(
@@ -72,6 +73,7 @@ def runge_kutta(
     tableau: str = "rk4",
     form: Literal["velocity", "noise", "data"] = "velocity",
     name: str = "",
+    source: str = "",
 ) -> Plan:
     """An explicit Runge-Kutta method; as many calls per step as the tableau has stages.
 
@@ -86,7 +88,7 @@ def runge_kutta(
     if form != "velocity":
         need_one_unknown(process, name)
     times = resolve(grid, process)
-    plan = PlanBuilder(process, name=name, order=method.order)
+    plan = PlanBuilder(process, name=name, source=source, order=method.order)
     x = plan.start
     for s, t in pairwise(times):
         x, now = plan.call(x, s)

@@ -11,7 +11,8 @@ single weight is put at ½ instead of solved for, in UniP-2 and UniC-1, and ther
 In noise form α and σ change places, D becomes E and hh = h.
 
 The answer at the predicted state serves the corrector and the next step, so a step is one call. The
-corrected state is a held row: an edit of it reaches everything after.
+corrected state is a held row, so that an edit of it enters all later states. The answer is older than the edit: a
+last step to 0 returns it as it is, with what was edited one step before.
 Source: Zhao, Bai, Rao, Zhou & Lu (2023), arXiv 2302.04867.
 Oracle: order p + 1; the coefficients of diffusers; UniP-2 with B₂ is DPM-Solver++(2M) (tests/solvers).
 """

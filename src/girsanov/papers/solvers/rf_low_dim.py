@@ -196,12 +196,12 @@ def figure(report: Report) -> Figure:
     steps.set(yscale="log", xlabel="t: data at 0, noise at 1")
     steps.set_title(f"size of each of {STEPS} steps", fontsize=9)
     turn = torch.linspace(0, 2 * math.pi, 200)
-    for name, down in (("Euler, equal", 0.0), ("Euler, U-shaped", 0.42)):
+    for name, down in (("Euler, equal", 0.0), ("Euler, U-shaped", 0.48)):
         near = report.kept["ring"][name] - torch.tensor([RADIUS, 0.0])
         near = near[near.norm(dim=1) < 6 * WIDTH][:2500]
         mode.plot(near[:, 0], near[:, 1] - down, ".", ms=1.5, alpha=0.5, color=COLOURS[name])
         mode.plot(2 * WIDTH * turn.cos(), 2 * WIDTH * turn.sin() - down, color="black", lw=1)
-        mode.text(-0.28, 0.13 - down, name.split(", ")[1], fontsize=8, color=COLOURS[name])
+        mode.text(0, -0.25 - down, name.split(", ")[1], ha="center", fontsize=8, color=COLOURS[name])
     mode.set_title("one mode and its two-sigma circle", fontsize=9)
     for name, colour in COLOURS.items():
         counts = list(report.kept["curve"][0])
