@@ -155,7 +155,7 @@ class Denoiser(AbstractDenoiser):
         time = like_batch(t, x)
         skip, out, scale, pull = self.preconditioning(self.stored[0], time)
         centred = x if anchor is None else x - self.process.beta(time) * anchor
-        answer = out * self._ask(centred * scale, self._log_noise(t), cond, anchor)
+        answer = out * self._ask(centred * scale, noise_input(self.process, t), cond, anchor)
         answer = answer + skip * centred if not _is_zero(skip) else answer
         return (answer if anchor is None else answer + pull * anchor,)
 
@@ -177,12 +177,6 @@ class Denoiser(AbstractDenoiser):
             t = torch.full((x.shape[0],), t, dtype=x.dtype, device=x.device)
         x = x if anchor is None else torch.cat([x, anchor], dim=1)
         return self.network(x, t.to(x.dtype).expand(x.shape[0]), cond)
-
-    def _log_noise(self, t: Time) -> Time:
-        log_snr = self.process.log_snr(t)
-        if isinstance(log_snr, Tensor):
-            return log_snr.clamp(-LOG_SNR_LIMIT, LOG_SNR_LIMIT) / -4
-        return min(max(log_snr, -LOG_SNR_LIMIT), LOG_SNR_LIMIT) / -4
 
 
 class Rescaled(AbstractDenoiser):
@@ -232,6 +226,14 @@ class Rescaled(AbstractDenoiser):
         before, after = (p.alpha(s) ** 2 + p.gamma(s) ** 2 for p, s in ((new, t), (known, time)))
         scale = like_batch(sqrt(after / before), x)
         return (self.model.data(scale * x, time, cond=cond),)
+
+
+def noise_input(process: GaussianConditional, t: Time) -> Time:
+    """-λ/4, cut at |λ| = 15: the time as a preconditioned network receives it."""
+    log_snr = process.log_snr(t)
+    if isinstance(log_snr, Tensor):
+        return log_snr.clamp(-LOG_SNR_LIMIT, LOG_SNR_LIMIT) / -4
+    return min(max(log_snr, -LOG_SNR_LIMIT), LOG_SNR_LIMIT) / -4
 
 
 def combine(weights: Sequence[Scalar], tensors: Sequence[Tensor]) -> Tensor:

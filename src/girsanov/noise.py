@@ -133,13 +133,34 @@ class Sequential:
         return self
 
 
-Randomness = Generator | Noise | Sequential | None
+@dataclass(frozen=True)
+class Rows:
+    """The draws that the rows `index` of a batch of `size` would have had: a part keeps the whole's noise."""
+
+    source: Noise | Sequential | Rows
+    size: int
+    index: Tensor
+
+    def draw(
+        self, like: Tensor, index: int, law: Law = normal, span: tuple[float, float] | None = None
+    ) -> Tensor:
+        whole = torch.empty(self.size, *like.shape[1:], dtype=like.dtype, device=like.device)
+        return self.source.draw(whole, index, law, span)[self.index]
+
+    def child(self, scope: int) -> Rows:
+        return replace(self, source=self.source.child(scope))
+
+    def shifted(self, by: int) -> Rows:
+        return replace(self, source=self.source.shifted(by))
+
+
+Randomness = Generator | Noise | Sequential | Rows | None
 """What a public random function accepts."""
 
 
-def as_source(generator: Randomness) -> Noise | Sequential:
+def as_source(generator: Randomness) -> Noise | Sequential | Rows:
     """Turn what the user gave into a source; None becomes fresh noise from the operating system."""
-    if isinstance(generator, Noise | Sequential):
+    if isinstance(generator, Noise | Sequential | Rows):
         return generator
     if isinstance(generator, Generator):
         return Sequential(generator)
