@@ -1,6 +1,7 @@
 """Every solver against the exact solution of the flow, and every law against its closed form."""
 
 import math
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -72,12 +73,33 @@ EXPECTED = [
     (lambda p, g: solvers.exponential(p, g, order=2), 2, "log-snr"),
     (lambda p, g: solvers.exponential(p, g, order=2, form="noise"), 2, "log-snr"),
     (lambda p, g: solvers.exponential(p, g, order=2, form="velocity", variable="time"), 2, "time"),
+    *(
+        (partial(solvers.unipc, order=order, b=b), 2, "log-snr")
+        for order in (1, 2, 3)
+        for b in ("bh1", "bh2")
+    ),
+    *(
+        (partial(solvers.unipc, order=order, form=form, lower_order_final=False), 3, "log-snr")
+        for order in (2, 3)
+        for form in ("data", "noise")
+    ),
+    *((partial(solvers.pndm, begin=begin), 2, "log-snr") for begin in ("runge-kutta", "improved-euler")),
+    (solvers.ghvb, 2, "log-snr"),
+    *((partial(solvers.heavy_ball, form=form), 1, "log-snr") for form in ("data", "noise")),
+    (partial(solvers.unipc, predictor=1, lower_order_final=False), 2, "log-snr"),
 ]
 
 
 @pytest.mark.parametrize("solver, order, variable", EXPECTED)
 def test_converges_at_its_order(solver, order, variable):
     check_order(solver, order, variable=variable)
+
+
+def test_pndm_is_of_order_four_where_time_is_rho():
+    """On equal steps in ρ the Runge-Kutta start and the weights are the classical ones."""
+    edm = processes.EDM()
+    found = slopes(solvers.pndm, process=edm, variable="time", start=0.04, stop=0.02)
+    assert all(s > 3.6 for s in found), found
 
 
 @pytest.mark.parametrize("order", [3, 4])

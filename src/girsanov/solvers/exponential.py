@@ -78,6 +78,17 @@ def exponential(
     return multistep(process, grid, order=order, form=form, variable=variable, strength=strength, name=name)
 
 
+def adams_bashforth(process: Interpolant, grid: Times, *, order: int = 2) -> Plan:
+    """Adams-Bashforth on dx = v dt with variable steps, one call per step: multistep for flows. Any process.
+
+    Exact where the velocity along a path is a polynomial in t of degree below `order`. Started with orders
+    1, 2, …, which holds it to order 2.
+    """
+    return multistep(
+        process, grid, order=order, form="velocity", variable="time", name=f"adams-bashforth{order}"
+    )
+
+
 def multistep(
     process: Interpolant,
     grid: Times,
@@ -133,7 +144,7 @@ def step(
     if process.alpha(s) == 0:
         form = "data"  # ρ = ∞; the first-order steps of both forms are one and the same
     usable = _usable(process, past, variable)
-    weights = _weights(process, s, t, [now.t for now in usable], form, variable, strength)
+    weights = integrals(process, s, t, [now.t for now in usable], form, variable, strength)
     answers = [now.data if form == "data" else now.noise for now in usable]
     h = process.log_snr(t) - process.log_snr(s)
     if form == "data":
@@ -205,10 +216,10 @@ VARIABLES: dict[str, Callable] = {
 FORMS = {"data": 1, "noise": -1, "velocity": 0}
 
 
-def _weights(
+def integrals(
     process: Interpolant, s: float, t: float, nodes: list[float], form: str, variable: str, strength: float
 ) -> list[float]:
-    """The integrals c_j over one step, divided by σ_t or α_t."""
+    """The integrals c_j over one step, divided by σ_t or α_t; `nodes` may lie anywhere, also at t."""
     start, stop = process.log_snr(s), process.log_snr(t)
     sign = FORMS[form]
     if len(nodes) == 1 or variable == "index":

@@ -123,7 +123,7 @@ class Plan:
 
     @property
     def grid(self) -> tuple[float, ...]:
-        """The times of the states on the grid, decreasing."""
+        """The times of the states on the grid; decreasing, except where a sampler goes back up (Restart)."""
         return tuple(row.t for row in self.rows if row.node >= 0)
 
     @property

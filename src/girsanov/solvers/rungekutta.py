@@ -90,18 +90,23 @@ def runge_kutta(
     x = plan.start
     for s, t in pairwise(times):
         x, now = plan.call(x, s)
-        if process.end != "marginal" and (
-            t == 0 or process.gamma(s) == 0 or (form == "noise" and process.alpha(s) == 0)
-        ):
-            x = first_order(plan, x, s, t, now, "data")
-            continue
-        answers = [now]
-        for place, row in zip(method.c[1:], method.a[1:], strict=True):
-            middle = _between(process, s, t, place, form)
-            _, answer = plan.call(_move(plan, x, s, t, middle, row, answers, form), middle, stage=True)
-            answers.append(answer)
-        x = _move(plan, x, s, t, t, method.b, answers, form)
+        x = stages(plan, x, t, now, method, form)
     return plan.finish(x, times[-1])
+
+
+def stages(plan: PlanBuilder, x: Affine, t: float, now: Prediction, method: Tableau, form: str) -> Affine:
+    """One step from the state x, answered by `now`, to t; the calls after the first are stages."""
+    process, s = plan.process, now.t
+    if process.end != "marginal" and (
+        t == 0 or process.gamma(s) == 0 or (form == "noise" and process.alpha(s) == 0)
+    ):
+        return first_order(plan, x, s, t, now, "data")
+    answers = [now]
+    for place, row in zip(method.c[1:], method.a[1:], strict=True):
+        middle = _between(process, s, t, place, form)
+        _, answer = plan.call(_move(plan, x, s, t, middle, row, answers, form), middle, stage=True)
+        answers.append(answer)
+    return _move(plan, x, s, t, t, method.b, answers, form)
 
 
 def _variable(process: Interpolant, t: float, form: str) -> float:
