@@ -14,7 +14,7 @@ from girsanov.errors import InputError, UnknownName, Unsuitable
 from girsanov.exact import Gaussian, GaussianMixture, LevelClassifier
 from girsanov.montecarlo import Chains, DenoisingMCMC, LangevinGibbs
 from girsanov.networks import MLP
-from girsanov.noise import Noise, Rows
+from girsanov.noise import Noise, Rows, Sequential
 from girsanov.solvers import PlanBuilder, grid
 
 ALPHA = 1e-5
@@ -36,8 +36,9 @@ def joint(n, process=EDM, variance=1.0, levels=LEVELS):
 
 
 def walked(transition, chains, steps):
-    for i in range(steps):
-        chains = transition(chains, Noise(3).child(i))
+    source = Sequential(seeded(3))  # fast for many chains
+    for _ in range(steps):
+        chains = transition(chains, source)
     return chains
 
 
@@ -47,7 +48,7 @@ def p_values(chains, process=EDM, variance=1.0):
     sigma = process.gamma(kernel(0.1, process=process).times(chains.levels))[chains.level]
     scaled = (chains.x[:, 0] / (variance + sigma**2).sqrt()).numpy()
     # A correlation of |x| with the level would leave both marginal laws as they are.
-    linked = stats.spearmanr(abs(scaled), chains.level.numpy()).pvalue
+    linked = stats.spearmanr(abs(scaled), chains.level.numpy()).pvalue if len(counts.nonzero()) > 1 else 0.0
     return stats.chisquare(counts.numpy()).pvalue, stats.kstest(scaled, "norm").pvalue, linked
 
 
@@ -114,12 +115,20 @@ def sampler(denoise=heun, skip=4, step=0.5):
 
 
 def test_samples_follow_the_data():
-    drawn = sampler(skip=6).sample(12_800, chains=256, seed=0)
+    """With a stable step, every state emitted, and a plan of small error the law is that of the data."""
+    process = processes.EDM(0.2, 8.0)
+    walk = DenoisingMCMC(
+        kernel(0.16, process=process, law=POINTS, levels=100),
+        lambda start: solvers.heun(process, grid("karras", 10, start=start)),
+        skip=1,
+    )
+    drawn = walk.sample(256 * 80, chains=256, start=POINTS.sample(256, generator=Noise(9)), seed=0)
     right = drawn.x[:, 0] > 0
     per_chain = torch.stack([right[drawn.chain == c].double().mean() for c in range(256)])
-    assert abs(per_chain.mean() - 0.75) < 4.5 * per_chain.std() / 16
+    assert per_chain.std() > 0 and abs(per_chain.mean() - 0.75) < 4.5 * per_chain.std() / 16
     within = drawn.x - torch.where(right[:, None], 3.0, -3.0) * torch.tensor([1.0, 0.0])
-    assert within.abs().max() < 1.2 and float(within.std()) == pytest.approx(0.2, rel=0.1)
+    # The last step is to the mean: of a variance of 0.04 it leaves 0.04²/(0.04 + 0.2²).
+    assert float(within.var()) == pytest.approx(0.02, rel=0.1) and within.abs().max() < 1
 
 
 @pytest.mark.parametrize("denoise, calls", [(heun, 5), (uneven, 2)])

@@ -6,10 +6,11 @@ Its target is p(x, σ) ∝ p_σ(x)/σ, with p_σ the law of x_0 + σ z and σ lo
     x ← x + η/2 · score(x, σ) + √η ξ,        a Langevin step of size η at this σ
     σ ← a draw of p(σ | x), or its mode      a Gibbs step, by the classifier
 
-At high σ the chain crosses between the modes of the data, at low σ it is close to them. η is the same at every
-σ, so the Langevin step is not stable below σ = √η/2: there it throws the sample away from the data, and the
-Gibbs step then finds the higher σ where it now is. Without a test of acceptance the law is right to order η.
-Known bias on N(0, v) at a fixed σ: variance w = v + σ² becomes w/(1 - η/(4w)).
+At high σ the chain crosses between the modes of the data, at low σ it is close to them. Nothing is accepted or
+rejected: with η < 4σ² at the lowest level the law is right to order η (on N(0, v) at a fixed σ the variance
+w = v + σ² becomes w/(1 - η/(4w))). The steps of the paper are larger. Then the Langevin step throws a sample of
+low σ away from the data, and the Gibbs step finds the higher σ where it now is: the chain still works, but it
+visits low levels more rarely and the outskirts of the data more often than its target.
 
 Source: Kim & Ye (2022), arXiv 2209.14593, section 3.2; the mode is what the released code takes.
 Oracle: a Gaussian, whose joint law is closed (tests/montecarlo).

@@ -171,5 +171,7 @@ def _times(plan: Plan) -> Tensor:
 
 def structure(plan: Plan) -> tuple:
     """All of a plan but its numbers and names: plans that agree in it can be stacked."""
-    rows = [(row.call, row.node, [(t.source, t.register, t.word) for t in row.terms]) for row in plan.rows]
+    rows = tuple(
+        (row.call, row.node, tuple((t.source, t.register, t.word) for t in row.terms)) for row in plan.rows
+    )
     return plan.process, plan.predicts, len(plan.spans), rows
