@@ -40,6 +40,12 @@ SNR, LEVELS = 0.16, 1000
 STEP, SKIP = 0.2, 6
 BURN_IN, CHAINS = 20, 50
 
+WHY_MODES = (
+    "1,200 transitions are few for a chain here: on seed 0 the standard error of a mode's share, from chain to "
+    "chain, is 16 % in the median and up to 39 %. And the outskirts are visited too often: the corners have 1.34 "
+    "times their weight, the nine inner modes 0.75 times."
+)
+
 ACCELERATES = Claim(
     name="integrators",
     says="At 11 or 12 calls a sample, chains cut the distance to 0.8 times or less for 4 of 5 integrators.",
