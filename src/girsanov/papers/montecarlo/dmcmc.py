@@ -7,7 +7,8 @@ is that of Fréchet in the features of a digit classifier, as FID is, to the tra
 integrator can be judged, FID cannot. The chains themselves are judged on 25 unequal Gaussians in the plane
 with the exact score and the exact classifier.
 A sample costs skip + the plan's calls; the start of the chains and their burn-in are beside that, as in the
-paper, and the note says what they add. η and skip were chosen on another seed (100), as the paper tunes them.
+paper, and the note says what they add. η lies in the paper's range and was not tuned on the digits, as the paper
+does for each integrator; for the modes, η and the levels were chosen on another seed (100).
 """
 
 from __future__ import annotations
