@@ -119,10 +119,10 @@ def one(report: Report, seed: int) -> None:
     report.note(COLLAPSE, explained([q["posterior, skipping"][CALLS] for q in report.kept["quality"]]))
     rows = {
         "degraded": worse,
-        "posterior, 100": posterior[many],
-        "posterior, 10": posterior[CALLS],
-        "  skipping, 10": skipped[CALLS],
-        "MRS, 10": found[DATA_FORM][CALLS],
+        "posterior 100": posterior[many],
+        "posterior 10": posterior[CALLS],
+        "skipping 10": skipped[CALLS],
+        "MRS 10": found[DATA_FORM][CALLS],
         "truth": truth,
     }
     report.kept.setdefault("pictures", {name: x[:9] for name, x in rows.items()})
@@ -164,7 +164,8 @@ def figure(report: Report) -> Figure:
                 counts, found.min(0).values, found.max(0).values, color=colour, alpha=0.2, linewidth=0
             )
         axes.set(xscale="log")
-        axes.set_xticks(counts, counts)
+        ticks = max((list(row) for row in report.kept[key][0].values()), key=len)
+        axes.set_xticks(ticks, ticks)
         axes.xaxis.minorticks_off()
         axes.set_xlabel("network calls", fontsize=8)
         axes.legend(fontsize=7, frameon=False)
