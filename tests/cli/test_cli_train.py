@@ -106,7 +106,7 @@ def test_resumed_where_nothing_was_saved_starts_anew(girsanov, tmp_path):
 
 def stopped(started, out, number):
     """Train, stop with a signal once there is a log, and give the command line and what was said."""
-    arguments = ["train", "moons", "--out", out, "--steps", 200, "--batch-size", 8, "--log", "tensorboard"]
+    arguments = ["train", "moons", "--out", out, "--steps", 400, "--batch-size", 8, "--log", "tensorboard"]
     running = started(*arguments)
     wait_for(out / "log.jsonl")
     running.send_signal(number)
