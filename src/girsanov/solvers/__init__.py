@@ -5,7 +5,7 @@ from girsanov.solvers.builder import Affine, PlanBuilder, Prediction
 from girsanov.solvers.churn import Interval, edm_churn, restart
 from girsanov.solvers.diffusers import from_diffusers, to_diffusers
 from girsanov.solvers.exponential import adams_bashforth, exponential
-from girsanov.solvers.grids import Grid, fine_start, grid
+from girsanov.solvers.grids import Grid, ddpm_rf_grid, fine_start, grid, u_shaped_grid
 from girsanov.solvers.langevin import PredictorCorrector
 from girsanov.solvers.likelihood import flow, log_likelihood, variational_bound
 from girsanov.solvers.momentum import ghvb, heavy_ball
@@ -48,6 +48,7 @@ __all__ = [
     "adams_bashforth",
     "ancestral",
     "ddim",
+    "ddpm_rf_grid",
     "deis",
     "dpm_ancestral",
     "dpm_multistep",
@@ -81,6 +82,7 @@ __all__ = [
     "steps",
     "to_diffusers",
     "trajectory",
+    "u_shaped_grid",
     "unipc",
     "variational_bound",
 ]
