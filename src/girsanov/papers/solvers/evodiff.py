@@ -223,7 +223,7 @@ def figure(report: Report) -> Figure:
             )
     error.set(yscale="log", xlabel="network calls")
     error.set_xticks(calls, calls)
-    error.set_title("distance to the exact path\n(solid: digits, dotted: exact mixtures)", fontsize=9)
+    error.set_title("distance to the exact path (dotted: mixtures)", fontsize=9)
     error.legend(fontsize=7, frameon=False)
     for colour, which, name in zip(PALETTE, (0, 1), ("$D_t - b\\,D_s$", "$D_t - D_s$"), strict=False):
         values = torch.tensor([one[which] for one in report.kept["variance"]])

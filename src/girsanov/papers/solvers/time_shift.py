@@ -209,9 +209,7 @@ def figure(report: Report) -> Figure:
             curves.plot(offsets, [e / low for e in errors], style, color=colour, label=label)
     curves.axvline(0, color="#c0c0c0", lw=0.8, zorder=0)
     curves.set(xlabel="shift of the time, thousandths", ylim=(0.98, 2))
-    curves.set_title(
-        "error of the noise over its least\n(solid: DDIM's states, dotted: exact states)", fontsize=9
-    )
+    curves.set_title("relative error of the noise (dotted: exact states)", fontsize=9)
     curves.legend(fontsize=7, frameon=False)
     grid_times = [t for s, t in pairwise(PLANS["DDIM"].grid) if s > 0.3 and t > VP().t_min]
     for colour, name in zip(PALETTE, ("sampler", "exact"), strict=False):
