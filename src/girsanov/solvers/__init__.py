@@ -4,6 +4,7 @@ from girsanov.solvers.analytic import GaussianFlow, Skipped
 from girsanov.solvers.builder import Affine, PlanBuilder, Prediction
 from girsanov.solvers.churn import Interval, edm_churn, restart
 from girsanov.solvers.diffusers import from_diffusers, to_diffusers
+from girsanov.solvers.evodiff import EVODiff
 from girsanov.solvers.exponential import adams_bashforth, exponential
 from girsanov.solvers.grids import Grid, ddpm_rf_grid, fine_start, grid, u_shaped_grid
 from girsanov.solvers.langevin import PredictorCorrector
@@ -26,12 +27,14 @@ from girsanov.solvers.rungekutta import TABLEAUS, euler, heun, rho_rk, runge_kut
 from girsanov.solvers.sampling import Sampler, make_plan, recommended, recommended_grid, sample
 from girsanov.solvers.stochastic import dpm_ancestral, dpm_singlestep_sde, sa_solver
 from girsanov.solvers.tensorplan import TensorPlan
+from girsanov.solvers.time_shift import TimeShift
 from girsanov.solvers.unipc import unipc
 
 __all__ = [
     "SOLVERS",
     "TABLEAUS",
     "Affine",
+    "EVODiff",
     "GaussianFlow",
     "Grid",
     "Interval",
@@ -45,6 +48,7 @@ __all__ = [
     "Skipped",
     "TensorPlan",
     "Term",
+    "TimeShift",
     "adams_bashforth",
     "ancestral",
     "ddim",
