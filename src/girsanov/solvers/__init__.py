@@ -3,6 +3,7 @@
 from girsanov.solvers.analytic import GaussianFlow, Skipped
 from girsanov.solvers.builder import Affine, PlanBuilder, Prediction
 from girsanov.solvers.diffusers import from_diffusers, to_diffusers
+from girsanov.solvers.endpoint import Endpoints, pseudo_huber
 from girsanov.solvers.exponential import exponential
 from girsanov.solvers.grids import Grid, grid
 from girsanov.solvers.langevin import PredictorCorrector
@@ -21,12 +22,14 @@ from girsanov.solvers.registry import SOLVERS, for_process, solver
 from girsanov.solvers.run import Live, run, steps
 from girsanov.solvers.rungekutta import TABLEAUS, euler, heun, rho_rk, runge_kutta
 from girsanov.solvers.sampling import Sampler, make_plan, recommended, recommended_grid, sample
+from girsanov.solvers.search import Search, search
 from girsanov.solvers.tensorplan import TensorPlan
 
 __all__ = [
     "SOLVERS",
     "TABLEAUS",
     "Affine",
+    "Endpoints",
     "GaussianFlow",
     "Grid",
     "Live",
@@ -36,6 +39,7 @@ __all__ = [
     "PredictorCorrector",
     "Row",
     "Sampler",
+    "Search",
     "Skipped",
     "TensorPlan",
     "Term",
@@ -54,6 +58,7 @@ __all__ = [
     "heun",
     "log_likelihood",
     "make_plan",
+    "pseudo_huber",
     "recommended",
     "recommended_grid",
     "reverse_diffusion",
@@ -61,6 +66,7 @@ __all__ = [
     "run",
     "runge_kutta",
     "sample",
+    "search",
     "solver",
     "steps",
     "to_diffusers",
