@@ -258,6 +258,7 @@ def _search(
     with torch.no_grad():
         start_error = float(held.distances(start).mean())
     trials = _starts(order, held)
+    require(bool(trials), f"no named plan of {calls} calls can be improved; give fewer calls", Unsuitable)
     descend = _adam if next(model.parameters(), None) is not None else _lbfgs
     first = max(1, steps // PART)
     total = total_steps(steps)

@@ -40,8 +40,8 @@ ORDER = 3
 
 ROUNDING = 1e-12
 
-SMALLEST = 1e-3
-"""The least share of the range of λ between two calls of a start, and what is left after the last."""
+SMALLEST = 5e-3
+"""The least share of the range of λ between two calls of a start, times N; it is also left after the last."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,12 +82,13 @@ class Space:
         to_zero = end == 0.0
         high = max(process.log_snr(process.t_min), lam[-1]) if to_zero else process.log_snr(end)
         shares = np.diff([low, *lam[1:], high]) / (high - low)
+        smallest = SMALLEST / n
         require(
-            bool((shares[: n if not to_zero else n - 1] >= SMALLEST).all()),
+            bool((shares[: n if not to_zero else n - 1] >= smallest).all()),
             f"the calls of {plan.name} are not at increasing log-SNR",
             Unsuitable,
         )
-        shares = np.maximum(shares, SMALLEST)
+        shares = np.maximum(shares, smallest)
         rows = [Row(times[0], (Term(INITIAL, 0, 1.0),), True, 0)]
         for i in range(n):
             terms = [Term(STATE, i, 1.0), *(Term(OUTPUT, j, 1.0) for j in range(i + 1))]
