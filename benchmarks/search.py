@@ -164,7 +164,7 @@ def fashion() -> Iterator[Result]:
     judge = Endpoints.of(model, fine, 192, noise=Noise(OTHER))
     for calls, bars in P2_BARS.items():
         started = now()
-        found = search(model, calls, noises=160, steps=200)
+        found = search(model, calls, noises=256, steps=500)
         told(started)
         best = [(errors(plan, judge), plan.name) for _, plan in ranked(named_plans(VP, calls), judge)]
         for k, (unit, bar, mine) in enumerate(zip(("mean", "rms"), bars, errors(found.plan, judge))):

@@ -138,6 +138,7 @@ def against_calls(axes: Axes, found: Search) -> None:
     axes.plot([calls], [found.error], "*", color=RED, markersize=14, label="searched")
     axes.axhline(found.error, color=RED, linewidth=0.8, linestyle=":")
     axes.set_yscale("log")
+    axes.set_xticks([n for n, _ in rule])
     axes.set(xlabel="network calls a sample", ylabel="distance to the fine solution", title="What it gains")
     axes.legend(loc="best", fontsize=8)
 
