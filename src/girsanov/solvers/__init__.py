@@ -2,12 +2,14 @@
 
 from girsanov.solvers.analytic import GaussianFlow, Skipped
 from girsanov.solvers.builder import Affine, PlanBuilder, Prediction
+from girsanov.solvers.churn import Interval, edm_churn, restart
 from girsanov.solvers.diffusers import from_diffusers, to_diffusers
 from girsanov.solvers.endpoint import Endpoints, pseudo_huber
-from girsanov.solvers.exponential import exponential
-from girsanov.solvers.grids import Grid, grid
+from girsanov.solvers.exponential import adams_bashforth, exponential
+from girsanov.solvers.grids import Grid, fine_start, grid
 from girsanov.solvers.langevin import PredictorCorrector
-from girsanov.solvers.likelihood import flow, log_likelihood
+from girsanov.solvers.likelihood import flow, log_likelihood, variational_bound
+from girsanov.solvers.momentum import ghvb, heavy_ball
 from girsanov.solvers.named import (
     ancestral,
     ddim,
@@ -18,12 +20,15 @@ from girsanov.solvers.named import (
     reverse_diffusion,
 )
 from girsanov.solvers.plan import Plan, Row, Term
+from girsanov.solvers.pndm import pndm
 from girsanov.solvers.registry import SOLVERS, for_process, solver
-from girsanov.solvers.run import Live, run, steps
+from girsanov.solvers.run import Live, run, steps, trajectory
 from girsanov.solvers.rungekutta import TABLEAUS, euler, heun, rho_rk, runge_kutta
 from girsanov.solvers.sampling import Sampler, make_plan, recommended, recommended_grid, sample
 from girsanov.solvers.search import Search, search
+from girsanov.solvers.stochastic import dpm_ancestral, dpm_singlestep_sde, sa_solver
 from girsanov.solvers.tensorplan import TensorPlan
+from girsanov.solvers.unipc import unipc
 
 __all__ = [
     "SOLVERS",
@@ -32,6 +37,7 @@ __all__ = [
     "Endpoints",
     "GaussianFlow",
     "Grid",
+    "Interval",
     "Live",
     "Plan",
     "PlanBuilder",
@@ -43,31 +49,44 @@ __all__ = [
     "Skipped",
     "TensorPlan",
     "Term",
+    "adams_bashforth",
     "ancestral",
     "ddim",
     "deis",
+    "dpm_ancestral",
     "dpm_multistep",
     "dpm_singlestep",
+    "dpm_singlestep_sde",
+    "edm_churn",
     "euler",
     "euler_maruyama",
     "exponential",
+    "fine_start",
     "flow",
     "for_process",
     "from_diffusers",
+    "ghvb",
     "grid",
+    "heavy_ball",
     "heun",
     "log_likelihood",
     "make_plan",
+    "pndm",
     "pseudo_huber",
     "recommended",
     "recommended_grid",
+    "restart",
     "reverse_diffusion",
     "rho_rk",
     "run",
     "runge_kutta",
+    "sa_solver",
     "sample",
     "search",
     "solver",
     "steps",
     "to_diffusers",
+    "trajectory",
+    "unipc",
+    "variational_bound",
 ]

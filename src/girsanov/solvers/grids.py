@@ -81,6 +81,24 @@ def grid(
     return Grid(kind, steps, to_zero, start, last)
 
 
+def fine_start(times: Sequence[float], order: int) -> tuple[float, ...]:
+    """The same times with a fine start, for multistep methods whose first steps are of low order.
+
+    The gaps double from (first gap)^(order/2) to the full one: the error of a first step of order one, the
+    square of its size, is then of the method's order.
+
+    Args:
+        times: decreasing, at least two.
+        order: of the method, at least 2 for a start that is finer.
+    """
+    gap, t = times[0] - times[1], times[0]
+    start, h = [t], gap ** (order / 2)
+    while t - h > times[1]:
+        t, h = t - h, min(2 * h, gap)
+        start.append(t)
+    return (*start, *(v for v in times[1:] if v < start[-1] - h / 2))
+
+
 Times = Grid | Sequence[float]
 """What a solver accepts as its grid."""
 

@@ -156,6 +156,33 @@ def run(
                 _refuse(answer, f"in call {calls} of {plan.calls}, at t = {row.t:.6g}")
 
 
+def trajectory(
+    plan: Plan,
+    model: AbstractDenoiser,
+    x: Tensor,
+    *,
+    cond: Tree = None,
+    anchor: Tensor | None = None,
+    generator: Randomness = None,
+) -> Tensor:
+    """Sample as `run` does, and keep every state of the grid, x itself first.
+
+    Returns:
+        (B, T, *shape) for the T times of `plan.grid`; the last is the sample.
+
+    Raises:
+        Unsuitable, NotFinite: as `run` does.
+    """
+    states: list[Tensor] = []
+
+    def keep(row: Row, state: Tensor) -> Tensor:
+        states.append(state.to(x.dtype))
+        return state
+
+    run(plan, model, x, cond=cond, anchor=anchor, generator=generator, edit=keep)
+    return torch.stack(states, 1)
+
+
 def _finite(values: Tensor) -> bool:
     """One pass, and the first look only: a sum of finite numbers may overflow."""
     return math.isfinite(values.sum().item())
