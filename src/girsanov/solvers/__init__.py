@@ -4,6 +4,7 @@ from girsanov.solvers.analytic import GaussianFlow, Skipped
 from girsanov.solvers.builder import Affine, PlanBuilder, Prediction
 from girsanov.solvers.churn import Interval, edm_churn, restart
 from girsanov.solvers.diffusers import from_diffusers, to_diffusers
+from girsanov.solvers.endpoint import Endpoints, pseudo_huber
 from girsanov.solvers.evodiff import EVODiff
 from girsanov.solvers.exponential import adams_bashforth, exponential
 from girsanov.solvers.grids import Grid, ddpm_rf_grid, fine_start, grid, u_shaped_grid
@@ -25,6 +26,7 @@ from girsanov.solvers.registry import SOLVERS, for_process, solver
 from girsanov.solvers.run import Live, run, steps, trajectory
 from girsanov.solvers.rungekutta import TABLEAUS, euler, heun, rho_rk, runge_kutta
 from girsanov.solvers.sampling import Sampler, make_plan, recommended, recommended_grid, sample
+from girsanov.solvers.search import Search, search
 from girsanov.solvers.stochastic import dpm_ancestral, dpm_singlestep_sde, sa_solver
 from girsanov.solvers.tensorplan import TensorPlan
 from girsanov.solvers.time_shift import TimeShift
@@ -35,6 +37,7 @@ __all__ = [
     "TABLEAUS",
     "Affine",
     "EVODiff",
+    "Endpoints",
     "GaussianFlow",
     "Grid",
     "Interval",
@@ -45,6 +48,7 @@ __all__ = [
     "PredictorCorrector",
     "Row",
     "Sampler",
+    "Search",
     "Skipped",
     "TensorPlan",
     "Term",
@@ -73,6 +77,7 @@ __all__ = [
     "log_likelihood",
     "make_plan",
     "pndm",
+    "pseudo_huber",
     "recommended",
     "recommended_grid",
     "restart",
@@ -82,6 +87,7 @@ __all__ = [
     "runge_kutta",
     "sa_solver",
     "sample",
+    "search",
     "solver",
     "steps",
     "to_diffusers",
