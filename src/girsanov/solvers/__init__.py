@@ -4,6 +4,8 @@ from girsanov.solvers.analytic import GaussianFlow, Skipped
 from girsanov.solvers.builder import Affine, PlanBuilder, Prediction
 from girsanov.solvers.churn import Interval, edm_churn, restart
 from girsanov.solvers.diffusers import from_diffusers, to_diffusers
+from girsanov.solvers.endpoint import Endpoints, pseudo_huber
+from girsanov.solvers.evodiff import EVODiff
 from girsanov.solvers.exponential import adams_bashforth, exponential
 from girsanov.solvers.grids import Grid, ddpm_rf_grid, fine_start, grid, u_shaped_grid
 from girsanov.solvers.langevin import PredictorCorrector
@@ -24,14 +26,18 @@ from girsanov.solvers.registry import SOLVERS, for_process, solver
 from girsanov.solvers.run import Live, run, steps, trajectory
 from girsanov.solvers.rungekutta import TABLEAUS, euler, heun, rho_rk, runge_kutta
 from girsanov.solvers.sampling import Sampler, make_plan, recommended, recommended_grid, sample
+from girsanov.solvers.search import Search, search
 from girsanov.solvers.stochastic import dpm_ancestral, dpm_singlestep_sde, sa_solver
 from girsanov.solvers.tensorplan import TensorPlan
+from girsanov.solvers.time_shift import TimeShift
 from girsanov.solvers.unipc import unipc
 
 __all__ = [
     "SOLVERS",
     "TABLEAUS",
     "Affine",
+    "EVODiff",
+    "Endpoints",
     "GaussianFlow",
     "Grid",
     "Interval",
@@ -42,9 +48,11 @@ __all__ = [
     "PredictorCorrector",
     "Row",
     "Sampler",
+    "Search",
     "Skipped",
     "TensorPlan",
     "Term",
+    "TimeShift",
     "adams_bashforth",
     "ancestral",
     "ddim",
@@ -69,6 +77,7 @@ __all__ = [
     "log_likelihood",
     "make_plan",
     "pndm",
+    "pseudo_huber",
     "recommended",
     "recommended_grid",
     "restart",
@@ -78,6 +87,7 @@ __all__ = [
     "runge_kutta",
     "sa_solver",
     "sample",
+    "search",
     "solver",
     "steps",
     "to_diffusers",
