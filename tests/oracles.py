@@ -24,7 +24,15 @@ ONE_SIDED = {
     "Trigonometric": processes.Trigonometric(),
     "DDPM": DDPM,
 }
-ANCHORED = {"BrownianBridge": processes.BrownianBridge(0.7)}
+ANCHORED = {
+    "BrownianBridge": processes.BrownianBridge(0.7),
+    "MeanReverting": processes.MeanReverting(),
+    "MeanReverting/constant": processes.MeanReverting(rate=2.0, std=0.3),
+}
+GAUSSIAN = {name: ONE_SIDED[name] for name in ("VP", "VE", "SubVP", "RectifiedFlow")} | {
+    "MeanReverting": ANCHORED["MeanReverting"]
+}
+"""Where every solver is run with every number of steps on Gaussian data."""
 TWO_SIDED = {
     f"{path}/{latent}": processes.StochasticInterpolant(path, latent, scale=0.8)
     for path in ("linear", "trigonometric", "encoding-decoding")

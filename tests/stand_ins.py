@@ -50,7 +50,10 @@ class Offset(Stored):
         answers, time = super().forward(x, t, cond=cond, anchor=anchor), like_batch(t, x)
         sizes, pairs = [1.0] * len(self.stored), self.theta.chunk(len(self.stored), dim=1)
         if self.process.end != "marginal":
-            sizes = [residual_scale(word, time, self.process, 0.5) for word in self.stored]
+            sizes = [
+                residual_scale(self.process.values(time), self.process.row(word, time), 0.5)
+                for word in self.stored
+            ]
             x = x / ((self.process.alpha(time) / 2) ** 2 + self.process.gamma(time) ** 2) ** 0.5
         return tuple(a + k * (p[:, :1] + p[:, 1:] * x) for a, k, p in zip(answers, sizes, pairs, strict=True))
 

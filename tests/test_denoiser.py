@@ -5,10 +5,10 @@ import torch
 from oracles import ANCHORED, ONE_SIDED, mixture, seeded
 from torch import nn
 
-from girsanov import processes
-from girsanov.denoiser import Denoiser
+from girsanov import processes, solvers
+from girsanov.denoiser import Denoiser, Joined
 from girsanov.errors import InputError, Unsuitable
-from girsanov.exact import Gaussian
+from girsanov.exact import Gaussian, MixtureInterpolant
 
 
 class Answer(nn.Module):
@@ -113,3 +113,50 @@ def test_an_anchor_is_asked_for():
     model = Denoiser(nn.Identity(), processes.BrownianBridge())
     with pytest.raises(InputError, match="x_1"):
         model.data(torch.zeros(2, 2), 0.5)
+
+
+@pytest.mark.parametrize("data_std", [None, 0.5])
+def test_times_that_collide_in_half_precision_reach_the_network_apart(data_std):
+    process, seen = processes.RectifiedFlow(), []
+
+    def answer(x, t, cond):
+        seen.append(t)
+        return torch.zeros_like(x)
+
+    model = Denoiser(Answer(answer), process, data_std=data_std)
+    x = torch.zeros(2, 3, dtype=torch.bfloat16)
+    plan = solvers.ddim(process, solvers.grid("uniform", 1000))
+    assert solvers.run(plan, model, x).dtype == torch.bfloat16
+    (together,) = model(x, torch.tensor([0.5, 0.501]))
+    assert together.dtype == torch.bfloat16
+    times = torch.stack(seen[:-1])[:, 0]
+    assert len(times.bfloat16().unique()) < len(times.unique()) == plan.calls
+    assert seen[-1][0] != seen[-1][1]
+
+
+def test_two_models_join_into_one_of_two_words():
+    law, other = Gaussian(torch.zeros(2), 0.25), Gaussian(torch.ones(2), 1.0)
+    exact = MixtureInterpolant(law, other, processes.StochasticInterpolant())
+
+    def half(word):
+        return Denoiser(
+            Answer(lambda x, t, cond: exact.predict(word, x, t)), exact.process, predicts=word, data_std=None
+        )
+
+    joined = Joined(half("velocity"), half("noise"))
+    x = torch.randn(5, 2, generator=seeded(0), dtype=torch.float64)
+    assert joined.stored == ("velocity", "noise")
+    for word in ("velocity", "noise", "score", "data", "end"):
+        torch.testing.assert_close(joined.predict(word, x, 0.3), exact.predict(word, x, 0.3))
+
+
+def test_what_does_not_join_is_refused():
+    def model(process, word="data"):
+        return Denoiser(Answer(lambda x, t, cond: x), process, predicts=word)
+
+    with pytest.raises(Unsuitable, match="one process"):
+        Joined(model(processes.VP()), model(processes.SubVP(), "noise"))
+    with pytest.raises(Unsuitable, match="each word once"):
+        Joined(model(processes.VP()), model(processes.VP()))
+    with pytest.raises(InputError, match="at least one"):
+        Joined()

@@ -22,7 +22,11 @@ def examples(page: Path) -> str:
     return "\n".join(lines)
 
 
-PAGES = [page for page in sorted((ROOT / "docs").glob("*.md")) if examples(page).strip()]
+PAGES = [
+    page
+    for page in (ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
+    if examples(page).strip()
+]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

@@ -1,5 +1,7 @@
 """Sample i is the same whatever the batch; the global random state is untouched."""
 
+import hashlib
+
 import numpy as np
 import pytest
 import torch
@@ -76,3 +78,11 @@ def test_what_is_not_a_source_is_refused(bad):
 def test_negative_sample_numbers_are_refused():
     with pytest.raises(InputError, match="first"):
         Noise(0, first=-1)
+
+
+def test_a_stream_is_philox_under_the_hash_of_its_key():
+    """The definition, by NumPy's own way of giving a key."""
+    digest = hashlib.blake2b(repr((7, (2, 5), 1, 3)).encode(), digest_size=16).digest()
+    stream = np.random.Generator(np.random.Philox(key=int.from_bytes(digest, "little")))
+    drawn = Noise(7, first=64).child(2).child(5).draw(torch.empty(64, 3), 3)
+    assert np.array_equal(drawn.numpy(), stream.standard_normal((64, 3), np.float32))

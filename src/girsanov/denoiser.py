@@ -101,8 +101,9 @@ class Denoiser(AbstractDenoiser):
     """A network as the denoiser of a process.
 
     Args:
-        network: called as network(x, t, cond), with t (B,); answers (B, *shape), or with two words
-            twice as many channels, split along dimension 1.
+        network: called as network(x, t, cond), with t (B,), float32 at least even where x is bfloat16,
+            which holds 8 bits of a time; answers (B, *shape), or with two words twice as many channels,
+            split along dimension 1.
         process: any Gaussian interpolant.
         predicts: the stored word or words. With preconditioning the network's target is the same for
             every word and this chooses the storage only.
@@ -151,11 +152,11 @@ class Denoiser(AbstractDenoiser):
     ) -> tuple[Tensor, ...]:
         self.process.check_anchor(anchor)
         if self.data_std is None:
-            return tuple(self._ask(x, t, cond, anchor).chunk(len(self.stored), dim=1))
-        time = like_batch(t, x)
-        skip, out, scale, pull = self.preconditioning(self.stored[0], time)
-        centred = x if anchor is None else x - self.process.beta(time) * anchor
-        answer = out * self._ask(centred * scale, self._log_noise(t), cond, anchor)
+            answer = self._ask(x, t, cond, anchor)
+            return (answer,) if len(self.stored) == 1 else answer.chunk(len(self.stored), dim=1)
+        skip, out, scale, pull = (like_batch(weight, x) for weight in self.preconditioning(self.stored[0], t))
+        centred = x if anchor is None else x - like_batch(self.process.beta(t), x) * anchor
+        answer = out * self._ask(centred * scale, noise_input(self.process, t), cond, anchor)
         answer = answer + skip * centred if not _is_zero(skip) else answer
         return (answer if anchor is None else answer + pull * anchor,)
 
@@ -163,7 +164,7 @@ class Denoiser(AbstractDenoiser):
         """(skip, out, in, anchor): word = skip · y + out · F(in · y) + anchor · x_1, y = x - βx_1."""
         s = self.data_std
         assert s is not None
-        alpha, gamma = self.process.alpha(t), self.process.gamma(t)
+        alpha, _, gamma = self.process.values(t)
         variance = (alpha * s) ** 2 + gamma**2
         width = sqrt(variance)
         # The word is a x_0 + b x_1 + c z; project the pair (a s, c) on the state (α s, γ) and across it.
@@ -173,16 +174,11 @@ class Denoiser(AbstractDenoiser):
         return along, across, 1 / width, b
 
     def _ask(self, x: Tensor, t: Time, cond: Tree, anchor: Tensor | None) -> Tensor:
+        kind = torch.promote_types(x.dtype, torch.float32)
         if not isinstance(t, Tensor):
-            t = torch.full((x.shape[0],), t, dtype=x.dtype, device=x.device)
+            t = torch.full((x.shape[0],), t, dtype=kind, device=x.device)
         x = x if anchor is None else torch.cat([x, anchor], dim=1)
-        return self.network(x, t.to(x.dtype).expand(x.shape[0]), cond)
-
-    def _log_noise(self, t: Time) -> Time:
-        log_snr = self.process.log_snr(t)
-        if isinstance(log_snr, Tensor):
-            return log_snr.clamp(-LOG_SNR_LIMIT, LOG_SNR_LIMIT) / -4
-        return min(max(log_snr, -LOG_SNR_LIMIT), LOG_SNR_LIMIT) / -4
+        return self.network(x, t.to(kind).expand(x.shape[0]), cond)
 
 
 class Rescaled(AbstractDenoiser):
@@ -232,6 +228,45 @@ class Rescaled(AbstractDenoiser):
         before, after = (p.alpha(s) ** 2 + p.gamma(s) ** 2 for p, s in ((new, t), (known, time)))
         scale = like_batch(sqrt(after / before), x)
         return (self.model.data(scale * x, time, cond=cond),)
+
+
+class Joined(AbstractDenoiser):
+    """Denoisers of one process as one that stores all their words, such as a network each for velocity and noise.
+
+    Raises:
+        Unsuitable: two processes, or one word twice.
+    """
+
+    def __init__(self, *models: AbstractDenoiser) -> None:
+        super().__init__()
+        require(len(models) > 0, "Joined holds no model; give at least one")
+        for model in models[1:]:
+            require(
+                model.process == models[0].process,
+                f"Joined needs denoisers of one process, and these have {models[0].process!r} and {model.process!r}",
+                Unsuitable,
+            )
+        self.models = nn.ModuleList(models)
+        self.process, self.shape = models[0].process, models[0].shape
+        self.stored = tuple(word for model in models for word in model.stored)
+        require(
+            len(set(self.stored)) == len(self.stored),
+            f"the models store {', '.join(self.stored)}; give each word once",
+            Unsuitable,
+        )
+
+    def forward(
+        self, x: Tensor, t: Time, *, cond: Tree = None, anchor: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
+        return tuple(answer for model in self.models for answer in model(x, t, cond=cond, anchor=anchor))
+
+
+def noise_input(process: GaussianConditional, t: Time) -> Time:
+    """-λ/4, cut at |λ| = 15: the time as a preconditioned network receives it."""
+    log_snr = process.log_snr(t)
+    if isinstance(log_snr, Tensor):
+        return log_snr.clamp(-LOG_SNR_LIMIT, LOG_SNR_LIMIT) / -4
+    return min(max(log_snr, -LOG_SNR_LIMIT), LOG_SNR_LIMIT) / -4
 
 
 def combine(weights: Sequence[Scalar], tensors: Sequence[Tensor]) -> Tensor:

@@ -7,6 +7,7 @@ algorithm (the step, the row of a plan), `like` gives shape (B, *shape), dtype a
 - `Noise(seed, first)`: counter-based. Samples are numbered from `first`; those of one block share a
   Philox stream keyed by (seed, scope, block, index). Any split of a batch gives the same bits, on any
   device, because the bits are made on the CPU. `noise.child(k)` opens a scope for an inner loop.
+- `SharedPath(noise, *plans)`: draws that cover intervals of a clock are increments of one Brownian path.
 - a `torch.Generator`: draws follow each other and `index` is ignored, as users of PyTorch expect.
 - None: a fresh `Noise` seeded by the operating system. The global random state is never touched.
 
@@ -17,10 +18,13 @@ Source: Salmon, Moraes, Dror & Shaw (2011), Parallel random numbers: as easy as 
 from __future__ import annotations
 
 import hashlib
+import math
 import secrets
+from bisect import bisect_left
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import dataclass
+from math import prod
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -80,7 +84,8 @@ class Noise:
     scope: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        require(self.first >= 0, f"first is {self.first}; samples are numbered from 0")
+        if self.first < 0:
+            raise InputError(f"first is {self.first}; samples are numbered from 0")
 
     def draw(
         self, like: Tensor, index: int, law: Law = normal, span: tuple[float, float] | None = None
@@ -90,11 +95,12 @@ class Noise:
         `span` is the interval of the noise clock that the draw covers; independent draws ignore it.
         """
         event = tuple(like.shape[1:])
-        size = block_size(like[:1].numel() if like.shape[0] else 1)
+        size = block_size(prod(event))
         stop = self.first + like.shape[0]
         blocks = range(self.first // size, -(-stop // size))
-        dtype = torch.float64 if like.dtype == torch.float64 else torch.float32
-        parts = [law(_Block(self._stream(b, index), (size, *event), dtype)) for b in blocks]
+        kind = np.float64 if like.dtype == torch.float64 else np.float32
+        shape = (size, *event)
+        parts = [law(_Block(self._stream(b, index), shape, kind)) for b in blocks]
         if not parts:
             return torch.empty_like(like)
         values = parts[0] if len(parts) == 1 else torch.cat(parts)
@@ -103,16 +109,16 @@ class Noise:
 
     def child(self, scope: int) -> Noise:
         """An independent source for an inner loop."""
-        return replace(self, scope=(*self.scope, scope))
+        return Noise(self.seed, self.first, (*self.scope, scope))
 
     def shifted(self, by: int) -> Noise:
         """The same source, seen from `by` samples further on."""
-        return replace(self, first=self.first + by)
+        return Noise(self.seed, self.first + by, self.scope)
 
     def _stream(self, block: int, index: int) -> np.random.Generator:
         label = repr((self.seed, self.scope, block, index)).encode()
         digest = hashlib.blake2b(label, digest_size=16).digest()
-        return np.random.Generator(np.random.Philox(key=int.from_bytes(digest, "little")))
+        return np.random.Generator(np.random.Philox(_Key(digest), counter=_START))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -133,13 +139,100 @@ class Sequential:
         return self
 
 
-Randomness = Generator | Noise | Sequential | None
+class SharedPath:
+    """One Brownian path behind several plans, whatever their numbers of steps.
+
+    A stochastic plan says for each draw which interval of its noise clock κ² = (α/γ)² it covers. Here the
+    increments of one path W are drawn once on the union of all those intervals, and the draw for (a, b) is
+    (W(b) - W(a))/√(b - a): standard normal, independent on disjoint intervals, and the same path for every
+    plan, so that samples of few and of many steps belong together. Exact for strength 1 (ancestral
+    sampling, the SDE solvers), where the noise of a step is (γ_t²/α_t)(W(κ_t²) - W(κ_s²)).
+    A draw without an interval is one of its own.
+
+    Args:
+        noise: where the increments come from.
+        plans: objects with `spans`; others cannot be driven by this path.
+    """
+
+    def __init__(self, noise: Noise, *plans: Spanning) -> None:
+        require(
+            len(plans) > 0,
+            "SharedPath needs the plans that share the path; give SharedPath(noise, plan, ...)",
+        )
+        ends = {end for plan in plans for span in plan.spans if span is not None for end in span}
+        require(
+            all(map(math.isfinite, ends)), "the noise clock of a plan reaches infinity; end its grid earlier"
+        )
+        self._noise, self._plans, self._ends = noise, plans, sorted(ends)
+
+    def draw(
+        self, like: Tensor, index: int, law: Law = normal, span: tuple[float, float] | None = None
+    ) -> Tensor:
+        """The normal of the span; of its own if there is none.
+
+        Raises:
+            InputError: the span ends where no plan of this path has an end.
+        """
+        if span is None or law is not normal:
+            return self._noise.draw(like, index, law)
+        first, last = (bisect_left(self._ends, end) for end in span)
+        require(
+            first < last < len(self._ends) and (self._ends[first], self._ends[last]) == span,
+            f"the interval {span} of the noise clock is not one of this path; give its plan to SharedPath too",
+        )
+        cells, total = self._noise.child(PATH), torch.zeros_like(like)
+        for i in range(first, last):
+            total += math.sqrt(self._ends[i + 1] - self._ends[i]) * cells.draw(like, i)
+        return total / math.sqrt(span[1] - span[0])
+
+    def child(self, scope: int) -> SharedPath:
+        """An independent path on the same clock, for an inner loop."""
+        return SharedPath(self._noise.child(scope), *self._plans)
+
+    def shifted(self, by: int) -> SharedPath:
+        """The same source, seen from `by` samples further on."""
+        return SharedPath(self._noise.shifted(by), *self._plans)
+
+
+class Spanning(Protocol):
+    """What says which intervals of the clock its draws cover: a plan."""
+
+    @property
+    def spans(self) -> tuple[tuple[float, float] | None, ...]: ...
+
+
+PATH = -2
+"""The scope of a path's increments."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The draws that the rows `index` of a batch of `size` would have had: a part keeps the whole's noise."""
+
+    source: Source
+    size: int
+    index: Tensor
+
+    def draw(
+        self, like: Tensor, index: int, law: Law = normal, span: tuple[float, float] | None = None
+    ) -> Tensor:
+        whole = torch.empty(self.size, *like.shape[1:], dtype=like.dtype, device=like.device)
+        return self.source.draw(whole, index, law, span)[self.index]
+
+    def child(self, scope: int) -> Rows:
+        return Rows(self.source.child(scope), self.size, self.index)
+
+    def shifted(self, by: int) -> Rows:
+        return Rows(self.source.shifted(by), self.size, self.index)
+
+
+Randomness = Generator | Source | None
 """What a public random function accepts."""
 
 
-def as_source(generator: Randomness) -> Noise | Sequential:
+def as_source(generator: Randomness) -> Source:
     """Turn what the user gave into a source; None becomes fresh noise from the operating system."""
-    if isinstance(generator, Noise | Sequential):
+    if isinstance(generator, Noise | Sequential | SharedPath | Rows):
         return generator
     if isinstance(generator, Generator):
         return Sequential(generator)
@@ -156,21 +249,29 @@ def block_size(numel: int) -> int:
     return max(1, min(64, 2**14 // max(numel, 1)))
 
 
-@dataclass(frozen=True)
-class _Block:
+_START = np.zeros(4, np.uint64)
+
+
+class _Key(np.random.bit_generator.ISeedSequence):
+    """The key of a Philox stream. Given as `Philox(key=...)`, NumPy would ask the system for a seed as well."""
+
+    def __init__(self, digest: bytes) -> None:
+        self.words = np.frombuffer(digest, "<u8")
+
+    def generate_state(self, n_words: int, dtype: object = np.uint64) -> np.ndarray:
+        return self.words
+
+
+class _Block(NamedTuple):
     stream: np.random.Generator
     shape: Shape
-    dtype: torch.dtype
+    dtype: type[np.float32] | type[np.float64]
 
     def normal(self) -> Tensor:
-        return torch.from_numpy(self.stream.standard_normal(self.shape, self._numpy))
+        return torch.from_numpy(self.stream.standard_normal(self.shape, self.dtype))
 
     def uniform(self) -> Tensor:
-        return torch.from_numpy(self.stream.random(self.shape, self._numpy))
-
-    @property
-    def _numpy(self) -> type[np.float32] | type[np.float64]:
-        return np.float64 if self.dtype == torch.float64 else np.float32
+        return torch.from_numpy(self.stream.random(self.shape, self.dtype))
 
 
 @dataclass(frozen=True)

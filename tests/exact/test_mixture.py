@@ -158,3 +158,14 @@ def test_singular_covariances_have_scores_but_no_density():
         flat.log_prob(torch.zeros(1, 2))
     with pytest.raises(Unsuitable, match="MixtureInterpolant"):
         flat.denoiser(processes.StochasticInterpolant())
+
+
+def test_the_score_of_a_float32_state_is_exact_where_the_noise_is_small():
+    """Converted from a float32 answer it is not: (α data - x)/γ² has lost its digits there."""
+    law, process = exact.Gaussian(torch.tensor([4.0, 0.0]), 0.04), processes.VE()
+    x, t = law.sample(50, generator=seeded(3)), process.t_min
+    model = law.denoiser(process)
+    expected = model.score(x.float().double(), t)
+    torch.testing.assert_close(model.score(x.float(), t).double(), expected, rtol=1e-6, atol=1e-6)
+    rounded = (model.data(x.float(), t) - x.float()) / process.gamma(t) ** 2
+    assert float((rounded.double() - expected).abs().max()) > 1

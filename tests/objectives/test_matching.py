@@ -15,6 +15,7 @@ from girsanov.exact import Gaussian, MixtureInterpolant
 from girsanov.noise import Noise
 from girsanov.objectives import WEIGHTINGS, flow_matching, score_matching
 from girsanov.objectives.times import limits
+from girsanov.processes.schedules import LinearVP
 
 N = 4000
 ONE_END = {**ONE_SIDED, **ANCHORED}
@@ -383,3 +384,23 @@ def test_a_mixture_is_learned_by_every_default():
         )
         losses = [score_matching()(m, x0, end=end, generator=Noise(0)).mean() for m in (right, wrong)]
         assert losses[0] < losses[1]
+
+
+# Cost.
+
+
+def test_a_loss_evaluates_the_schedule_at_its_times_once():
+    """And the preconditioned denoiser twice: for its coefficients, and for the log-SNR that the network sees."""
+    seen = []
+
+    class Counted(LinearVP):
+        def values(self, t):
+            seen.append(t) if isinstance(t, torch.Tensor) else None
+            return super().values(t)
+
+    process, x0 = processes.Interpolant(Counted()), torch.randn(8, 2, generator=seeded(0))
+    for data_std, count in ((0.5, 3), (None, 1)):
+        model = Denoiser(networks.MLP(2, hidden=8), process, data_std=data_std)
+        score_matching()(model, x0, generator=Noise(0))
+        assert len(seen) == count
+        seen.clear()

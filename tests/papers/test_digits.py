@@ -32,3 +32,16 @@ def test_training_leaves_the_global_state_alone():
     before = torch.get_rng_state()
     digits.model(VP(), seed=5, steps=2)
     assert torch.equal(before, torch.get_rng_state())
+
+
+def test_features_do_not_change_the_classifier():
+    net, x = digits.reader(steps=1), digits.split().x[:4]
+    before = net(x, torch.zeros(4))
+    assert digits.features(net, x).shape == (4, 64)
+    assert torch.equal(net(x, torch.zeros(4)), before)
+
+
+def test_ten_gaussians_have_the_moments_of_the_digits():
+    law, x = digits.gaussians(), digits.split().x.double()
+    torch.testing.assert_close(law.mean, x.mean(0))
+    torch.testing.assert_close(law.covariance, torch.cov(x.flatten(1).T), rtol=0.02, atol=0.01)

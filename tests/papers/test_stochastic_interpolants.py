@@ -17,27 +17,6 @@ LAW = exact.GaussianMixture(torch.tensor([[-1.5], [0.5]]), torch.tensor([0.1, 0.
 NORMAL = exact.Gaussian(torch.zeros(1), 1.0)
 
 
-def test_the_density_is_that_of_the_samples():
-    process, t, n = processes.StochasticInterpolant(), 0.4, 200_000
-    x, _ = process.perturb(
-        LAW.sample(n, generator=Noise(0)), t, end=NORMAL.sample(n, generator=Noise(1)), generator=Noise(2)
-    )
-    rho = paper.density(LAW, NORMAL, process, t)[0]
-    dx = float(paper.LINE[1] - paper.LINE[0])
-    assert float(rho.sum() * dx) == pytest.approx(1, abs=1e-6)
-    for power in (1, 2, 3):
-        moment = float((rho * paper.LINE**power).sum() * dx)
-        values = x[:, 0] ** power
-        assert abs(float(values.mean()) - moment) < 5 * float(values.std()) / math.sqrt(n)
-
-
-def test_a_step_moves_and_spreads():
-    start = torch.exp(-paper.LINE.square() / 0.2) / math.sqrt(0.2 * math.pi)
-    moved = paper.step(start, 0.5 * paper.LINE + 0.3, 0.05)
-    expected = exact.Gaussian(torch.tensor([0.3]), 0.1 * 0.25 + 0.05).log_prob(paper.LINE[:, None]).exp()
-    assert torch.allclose(moved, expected, atol=1e-8)
-
-
 def test_every_strength_keeps_the_marginals():
     process, n = processes.StochasticInterpolant(latent="quadratic"), 1000
     model = exact.MixtureInterpolant(LAW, NORMAL, process)

@@ -6,11 +6,12 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
-from oracles import ONE_SIDED, PROCESSES, TWO_SIDED
+from oracles import ANCHORED, ONE_SIDED, PROCESSES, TWO_SIDED
 from scipy.integrate import solve_ivp
 
 from girsanov import processes
 from girsanov.errors import InputError, Unsuitable
+from girsanov.noise import Noise
 from girsanov.processes import schedules
 
 INSIDE = (0.013, 0.2, 0.41, 0.66, 0.97)
@@ -61,18 +62,19 @@ def test_time_is_the_inverse_of_log_snr(name):
         assert process.time_at(process.log_snr(t)) == pytest.approx(t, rel=1e-9)
 
 
-@pytest.mark.parametrize("process", ONE_SIDED.values(), ids=ONE_SIDED)
-def test_drift_and_volatility_integrate_to_alpha_and_gamma(process):
-    """d(log α) = f dt and dγ² = (2fγ² + g²) dt, from t = 0.1 to 0.9."""
+@pytest.mark.parametrize("process", [*ONE_SIDED.values(), *ANCHORED.values()], ids=[*ONE_SIDED, *ANCHORED])
+def test_drift_and_volatility_integrate_to_the_coefficients(process):
+    """dα = fα dt, dβ = (fβ + pull) dt and dγ² = (2fγ² + g²) dt, from t = 0.1 to 0.9."""
 
     def moments(t, y):
-        f, g = process.linear_drift(float(t))[0], process.volatility(float(t))
-        return [f * y[0], 2 * f * y[1] + g**2]
+        (f, pull), g = process.linear_drift(float(t)), process.volatility(float(t))
+        return [f * y[0], 2 * f * y[1] + g**2, f * y[2] + pull]
 
-    start = [process.alpha(0.1), process.gamma(0.1) ** 2]
+    start = [process.alpha(0.1), process.gamma(0.1) ** 2, process.beta(0.1)]
     end = solve_ivp(moments, (0.1, 0.9), start, rtol=1e-9, atol=1e-12, max_step=0.002).y[:, -1]
     assert end[0] == pytest.approx(process.alpha(0.9), rel=1e-4)
     assert end[1] == pytest.approx(process.gamma(0.9) ** 2, rel=1e-4)
+    assert end[2] == pytest.approx(process.beta(0.9), rel=1e-4, abs=1e-12)
 
 
 def test_sub_vp_has_less_variance_than_vp():
@@ -92,6 +94,38 @@ def test_a_discrete_chain_passes_through_its_steps():
     process = processes.DiscreteVP(table.tolist())
     for i in (0, 1, 499, 999):
         assert process.alpha((i + 1) / 1000) == pytest.approx(math.sqrt(table[i]), rel=1e-12)
+
+
+def test_the_cosine_reversion_is_the_limit_of_the_authors_table():
+    """θ_i = 1 - ᾱ_i at i = 1, …, N + 1 of N + 2 steps of the squared cosine; Θ_i = Σ θ dt, Θ_N = -log eps."""
+    process, errors = processes.MeanReverting(eps=0.01), []
+    for n in (100, 1000, 10_000):
+        angle = (np.arange(n + 3) / (n + 2) + 0.008) / 1.008 * math.pi / 2
+        theta = 1 - (np.cos(angle) / np.cos(angle[0]))[1:-1] ** 2
+        total = np.cumsum(theta) / np.sum(theta) * -math.log(0.01)
+        ours = -np.log(process.alpha((np.arange(n + 1) + 1) / (n + 1)))
+        errors.append(np.abs(total - ours).max())
+    assert errors[0] < 0.1 and errors[1] < errors[0] / 8 and errors[2] < errors[1] / 8
+
+
+@pytest.mark.parametrize("process", [processes.MeanReverting(), processes.MeanReverting(rate=2.0)])
+def test_mean_reversion_starts_from_its_stationary_law(process):
+    """μ + std ξ; the law at t = 1 is off by α(1) (x_0 - μ) in the mean, and by 1 - α² in the variance."""
+    mu, std = torch.full((200_000, 1), 0.7).double(), process.schedule.std
+    start = process.reference(mu, anchor=mu, generator=Noise(0))
+    assert start.mean().item() == pytest.approx(0.7, abs=5 * std / math.sqrt(200_000))
+    assert start.std().item() == pytest.approx(std, rel=0.01)
+    alpha, beta, gamma = process.schedule.values(1.0)
+    x0 = 0.2
+    assert (alpha * x0 + beta * 0.7) - 0.7 == pytest.approx(alpha * (x0 - 0.7))
+    assert gamma**2 == pytest.approx(std**2 * (1 - alpha**2))
+    assert process.alpha(1.0) == pytest.approx(0.005 if process.t_min == 0.01 else math.exp(-2))
+
+
+def test_data_at_the_anchor_stay_there_in_the_mean():
+    process = processes.MeanReverting()
+    for t in INSIDE:
+        assert process.alpha(t) + process.beta(t) == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("path, latent", product(("linear", "trigonometric"), ("brownian", "sine-squared")))
@@ -117,6 +151,11 @@ def test_two_sided_ends(path, latent):
         lambda: processes.OrnsteinUhlenbeck(std=-0.0),
         lambda: processes.CosineVP(0.0),
         lambda: processes.BrownianBridge(0.0),
+        lambda: processes.MeanReverting(eps=0.0),
+        lambda: processes.MeanReverting(eps=1.0),
+        lambda: processes.MeanReverting(std=0.0),
+        lambda: processes.MeanReverting(rate=-1.0),
+        lambda: processes.MeanReverting(2.0, eps=0.01),
         lambda: processes.StochasticInterpolant("lineal"),
         lambda: processes.StochasticInterpolant("encoding-decoding", "none"),
         lambda: processes.StochasticInterpolant("trigonometric", "quadratic", 8.0),

@@ -26,6 +26,9 @@ PLANS = {
     "heun": solvers.rho_rk(CHAIN, solvers.grid("karras", 4)),
     "no last step": solvers.deis(CHAIN, solvers.grid("log-snr", 4, to_zero=False)),
     "ancestral": solvers.ancestral(CHAIN, solvers.grid("log-snr", 6)),
+    "unipc": solvers.unipc(CHAIN, solvers.grid("log-snr", 6)),
+    "ghvb": solvers.ghvb(CHAIN, solvers.grid("log-snr", 6)),
+    "sa-solver": solvers.sa_solver(CHAIN, solvers.grid("log-snr", 5)),
 }
 
 
@@ -425,7 +428,9 @@ def test_ddim_has_the_coefficients_of_diffusers(kind, n):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("order, n", [(2, 5), (2, 20), (3, 20)])
+@pytest.mark.parametrize(
+    "order, n", [(2, 5), (2, 14), (2, 20), (3, 1), (3, 2), (3, 5), (3, 14), (3, 15), (3, 20)]
+)
 @pytest.mark.parametrize("final", ["zero", "sigma_min"])
 def test_dpm_multistep_has_the_coefficients_of_diffusers(kind, order, n, final):
     scheduler = d.DPMSolverMultistepScheduler(
@@ -438,12 +443,14 @@ def test_dpm_multistep_has_the_coefficients_of_diffusers(kind, order, n, final):
     assert_same(probe(scheduler), coefficients(plan.recast(KINDS[kind])))
 
 
-@pytest.mark.parametrize("n", [5, 20])
-def test_the_sde_version_has_the_coefficients_of_diffusers(n):
-    scheduler = d.DPMSolverMultistepScheduler(algorithm_type="sde-dpmsolver++")
+@pytest.mark.parametrize("n", [2, 5, 20])
+@pytest.mark.parametrize("final", ["zero", "sigma_min"])
+def test_the_sde_version_has_the_coefficients_of_diffusers(n, final):
+    scheduler = d.DPMSolverMultistepScheduler(algorithm_type="sde-dpmsolver++", final_sigmas_type=final)
     scheduler.set_timesteps(n)
     process = processes.DiscreteVP(scheduler.alphas_cumprod.double().tolist())
-    plan = solvers.dpm_multistep(process, chain_grid(scheduler, 0.0), stochastic=True).recast("noise")
+    times = chain_grid(scheduler, 0.0 if final == "zero" else 1e-3)
+    plan = solvers.dpm_multistep(process, times, stochastic=True).recast("noise")
     assert_same(probe(scheduler, draws=len(plan.spans)), coefficients(plan))
 
 

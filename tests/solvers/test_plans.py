@@ -183,6 +183,16 @@ def test_nan_from_the_network_names_the_call_and_the_sample():
         run(plan, Bad(mixture(), VP), torch.zeros(5, 3))
 
 
+def test_a_trajectory_holds_every_state_of_the_grid():
+    plan, model = solvers.heun(VP, grid("log-snr", 5)), mixture().denoiser(VP)
+    x = torch.randn(2, 3, generator=seeded(0), dtype=torch.float64)
+    path = solvers.trajectory(plan, model, x)
+    assert path.shape == (2, len(plan.grid), 3) and torch.equal(path[:, 0], x)
+    for i in (2, 4):  # the rest of the grid, started from a state in the middle
+        end = run(solvers.heun(VP, plan.grid[i:]), model, path[:, i])
+        torch.testing.assert_close(end, path[:, -1])
+
+
 def test_edits_reach_everything_after_them():
     """Setting a state on the grid restarts the sampler there."""
     plan, model = solvers.exponential(VP, grid("log-snr", 6), order=3), mixture().denoiser(VP)
@@ -286,10 +296,28 @@ def test_grids_do_what_their_names_say():
         (lambda: solvers.exponential(VP, grid("karras", 5), form="score"), "form"),
         (lambda: solvers.exponential(VP, grid("karras", 5), variable="space"), "variable"),
         (lambda: solvers.exponential(VP, grid("karras", 5), strength=-1.0), "strength"),
-        (lambda: solvers.exponential(VP, grid("karras", 5), strength=1.0, form="noise"), "form='data'"),
+        (lambda: solvers.exponential(VP, grid("karras", 5), strength=1.0, form="velocity"), "form='data'"),
         (lambda: solvers.deis(VP, grid("karras", 5), order=5, method="ipndm"), "order 4"),
         (lambda: solvers.dpm_multistep(VP, grid("karras", 5), order=4), "order"),
-        (lambda: solvers.dpm_multistep(VP, grid("karras", 5), order=3, stochastic=True), "order"),
+        (lambda: solvers.dpm_singlestep(VP, grid("karras", 5), order=4), "order"),
+        (lambda: solvers.unipc(VP, grid("karras", 5), order=5), "order"),
+        (lambda: solvers.unipc(VP, grid("karras", 5), predictor=0), "predictor"),
+        (lambda: solvers.unipc(VP, grid("karras", 5), b="bh3"), "Did you mean"),
+        (lambda: solvers.unipc(processes.StochasticInterpolant(), grid("karras", 5)), "joins two laws"),
+        (lambda: solvers.pndm(VP, grid("karras", 5), begin="euler"), "improved-euler"),
+        (lambda: solvers.sa_solver(VP, grid("karras", 5), order=0), "order"),
+        (lambda: solvers.sa_solver(VP, grid("karras", 5), corrector=5), "corrector"),
+        (lambda: solvers.sa_solver(VP, grid("karras", 5), strength=-1.0), "strength"),
+        (lambda: solvers.sa_solver(VP, grid("karras", 5), low=2.0, high=1.0), "low"),
+        (lambda: solvers.dpm_ancestral(VP, grid("karras", 5), eta=1.5), "eta"),
+        (lambda: solvers.edm_churn(VP, grid("karras", 5), churn=-1.0), "churn"),
+        (lambda: solvers.edm_churn(VP, grid("karras", 5), inflation=0.0), "inflation"),
+        (lambda: solvers.edm_churn(VP, grid("karras", 5), low=3.0, high=1.0), "low"),
+        (lambda: solvers.restart(VP, grid("karras", 5), intervals=[solvers.Interval(0.3, 0.1)]), "empty"),
+        (
+            lambda: solvers.restart(VP, grid("karras", 5), intervals=[solvers.Interval(0.1, 0.3, 0)]),
+            "repeats",
+        ),
         (lambda: solvers.runge_kutta(VP, grid("karras", 5), tableau="heum"), "Did you mean heun"),
         (lambda: solvers.euler_maruyama(processes.RectifiedFlow(), grid("uniform", 5)), "start=0.999"),
         (lambda: solvers.euler_maruyama(processes.StochasticInterpolant(), grid("uniform", 5)), "strength"),

@@ -1,7 +1,8 @@
 """`girsanov demo`: learn from real digits, sample, measure, and show it on one page.
 
 The data are 1,797 handwritten digits, of which a fifth is held out. The training is a fixed number of steps with
-fixed settings, which were chosen by held-out loss under other seeds; nothing is chosen by what is reported here.
+fixed settings. Batches of 64 had a lower held-out loss than half as many steps of 128 (0.321 against 0.325, seed 0);
+the times are EDM's own, which spend more of a short training at the noise levels where digits part.
 Run again, the demo renews its own folder; a folder that holds anything else is refused.
 """
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from girsanov.cli.digits import Findings, Split
     from girsanov.training import History, Training
 
-STEPS, SAMPLES = 1100, 2000
+STEPS, SAMPLES = 1800, 2000
 HELD_OUT, GUIDANCE = 0.2, 1.0
 NAME, REPORT, PAGE = "Girsanov demo", "report.json", "report.html"
 
@@ -52,7 +53,7 @@ def demo(
     parts = Split(digits.x[known], digits.cond[known], digits.x[fresh], digits.cond[fresh])
     model = build(digits.codec.shape, EDM(), classes=10, network="auto", std=float(parts.x.std()), seed=seed)
     note(f"learning {len(known):,} handwritten digits in {steps:,} steps; {len(fresh):,} are held out")
-    objective = score_matching(label_dropout=LABEL_DROPOUT)
+    objective = score_matching(times="log-normal", label_dropout=LABEL_DROPOUT)
     history = fit(model, objective, digits.x, cond=digits.cond, steps=steps, config=config)
     origin = Origin.of(digits, label=None, crop=None, config=config)
     save(model, out, card=Card(name=NAME, dataset="digits", data=origin.to_config()))
@@ -88,7 +89,7 @@ def settings(seed: int) -> Training:
     """How the demo trains."""
     from girsanov.training import Training
 
-    return Training(batch_size=128, lr=4e-3, validation=HELD_OUT, seed=seed)
+    return Training(batch_size=64, lr=4e-3, validation=HELD_OUT, seed=seed)
 
 
 def check_folder(out: Path) -> None:

@@ -97,6 +97,10 @@ def lines(curves: Mapping[str, Line], *, title: str, x: str, y: str, ticks: Sequ
             dots = "o" if len(points) < 30 else ""
             axes.plot(*zip(*points, strict=True), color=colour, marker=dots, markersize=4, label=name)
         axes.set_yscale("log")
+        heights = [y for points in curves.values() for _, y in points]
+        if max(heights) < 10 * min(heights):  # where powers of ten are too far apart to read by
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_formatter("{x:g}")
         if ticks:
             axes.set_xscale("log")
             axes.set_xticks(ticks, [f"{at:g}" for at in ticks])

@@ -143,10 +143,10 @@ def onward(out: Path) -> str:
         f"girsanov evaluate {run} digits",
         f"girsanov likelihood {run} digits --out scores.csv",
         f"girsanov info {run}",
-        "girsanov train my-table.csv --out runs/table      # or a folder of images, a .npy, a .parquet",
+        "girsanov train my-table.csv --out runs/table",
     )
     return html.section(
         "How to go on",
-        "The model is an ordinary run folder, and your own data take one line.",
+        "The model is an ordinary run folder, and your own data (a table, an array, a folder of images) take one line.",
         html.code("\n".join(lines)),
     )

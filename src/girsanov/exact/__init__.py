@@ -1,6 +1,19 @@
 """Laws with closed forms: score, likelihood, posterior. The oracles of the library, for users too."""
 
+from girsanov.exact.classifiers import LabelClassifier, LevelClassifier
 from girsanov.exact.interpolant import MixtureInterpolant
+from girsanov.exact.line import kullback_leibler, push_density
 from girsanov.exact.mixture import ExactDenoiser, Gaussian, GaussianMixture
+from girsanov.exact.paired import PairedDenoiser
 
-__all__ = ["ExactDenoiser", "Gaussian", "GaussianMixture", "MixtureInterpolant"]
+__all__ = [
+    "ExactDenoiser",
+    "Gaussian",
+    "GaussianMixture",
+    "LabelClassifier",
+    "LevelClassifier",
+    "MixtureInterpolant",
+    "PairedDenoiser",
+    "kullback_leibler",
+    "push_density",
+]

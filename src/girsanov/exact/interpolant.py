@@ -44,6 +44,15 @@ class MixtureInterpolant(AbstractDenoiser):
         self.law, self.other, self.process, self.shape = law, other, process, law.shape
         self.stored = ("velocity",) if process.noiseless else ("velocity", "noise")
 
+    def marginal(self, t: float) -> GaussianMixture:
+        """The law of x_t: one component for each pair of components at the ends."""
+        alpha, beta, gamma = self.process.schedule.values(t)
+        here, there, eye = self.law, self.other, torch.eye(self.law.dim, dtype=torch.float64)
+        means = alpha * here.means[:, None] + beta * there.means
+        c = alpha**2 * here.covariances[:, None] + beta**2 * there.covariances + gamma**2 * eye
+        weights = here.weights[:, None] * there.weights
+        return GaussianMixture(means.reshape(-1, *here.shape), c.flatten(0, 1), weights.flatten())
+
     def forward(
         self, x: Tensor, t: Time, *, cond: Tree = None, anchor: Tensor | None = None
     ) -> tuple[Tensor, ...]:

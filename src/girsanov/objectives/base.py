@@ -13,18 +13,19 @@ COUPLING is for couplings that draw.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
+from girsanov.classifier import NoisyClassifier
 from girsanov.denoiser import AbstractDenoiser, combine
 from girsanov.errors import InputError, Unsuitable, choose, require
-from girsanov.noise import Noise, Randomness, Sequential, uniform
+from girsanov.noise import Randomness, Source, uniform
 from girsanov.processes import GaussianConditional, need
 from girsanov.processes.base import like_batch
 from girsanov.transport import Coupling
-from girsanov.typing import Tree
+from girsanov.typing import Scalar, Tree
 
 NOISE, TIME, DROP, COUPLING = 0, 1, 2, 0
 NO_LABEL = -1
@@ -32,7 +33,6 @@ DATA_STD = 0.5
 """The standard deviation taken for data where the model does not state it: images in [-1, 1]."""
 
 T = TypeVar("T")
-Source = Noise | Sequential
 
 
 class Objective(Protocol):
@@ -65,17 +65,21 @@ def process_of(model: AbstractDenoiser) -> GaussianConditional:
         f"the model is {type(model).__name__}, which has no process; wrap it: Denoiser(network, process)",
         Unsuitable,
     )
+    if isinstance(model, NoisyClassifier):
+        raise Unsuitable("this objective trains a denoiser; train a NoisyClassifier with classification()")
     return need(model.process, GaussianConditional, "this objective")
 
 
 def check_batch(x0: Tensor) -> None:
     """Refuse clean data that are no batch of floats."""
-    require(
-        isinstance(x0, Tensor) and x0.dtype in (torch.float32, torch.float64),
-        f"x0 is {getattr(x0, 'dtype', type(x0).__name__)}; give float32 or float64, and leave half precision "
-        "to autocast: 8 or 11 bits do not hold the times near 0 and 1",
-    )
-    require(x0.ndim >= 2, f"x0 has shape {tuple(x0.shape)}; give (B, *shape), with x0[:, None] for numbers")
+    # Plain conditions: this runs at every step, and a message is for the step that fails.
+    if not isinstance(x0, Tensor) or x0.dtype not in (torch.float32, torch.float64):
+        raise InputError(
+            f"x0 is {getattr(x0, 'dtype', type(x0).__name__)}; give float32 or float64, and leave half "
+            "precision to autocast: 8 or 11 bits do not hold the times near 0 and 1"
+        )
+    if x0.ndim < 2:
+        raise InputError(f"x0 has shape {tuple(x0.shape)}; give (B, *shape), with x0[:, None] for numbers")
 
 
 def check_end(process: GaussianConditional, x0: Tensor, end: Tensor | None) -> None:
@@ -139,23 +143,14 @@ def drop_labels(cond: Tree, share: float, source: Source) -> Tree:
     return cond.long().masked_fill(dropped, NO_LABEL)
 
 
-def mix(weights: Sequence[Any], x0: Tensor, end: Tensor | None, z: Tensor) -> Tensor:
-    """The combination of (x_0, x_1, z), without x_1 where there is none."""
-    a, b, c = weights
+def mix(row: Sequence[Scalar], x0: Tensor, end: Tensor | None, z: Tensor) -> Tensor:
+    """a x_0 + b x_1 + c z for a row (a, b, c) of numbers or (B,), without x_1 where there is none.
+
+    The row `process.values(t)` gives x_t, and `process.row(word, t)` what the prediction of a word is the
+    mean of.
+    """
+    a, b, c = (like_batch(weight, x0) for weight in row)
     return combine((a, c), (x0, z)) if end is None else combine((a, b, c), (x0, end, z))
-
-
-def perturbed(process: GaussianConditional, t: Tensor, x0: Tensor, end: Tensor | None, z: Tensor) -> Tensor:
-    """x_t = α x_0 + β x_1 + γ z, with t (B,)."""
-    time = like_batch(t, x0)
-    return mix((process.alpha(time), process.beta(time), process.gamma(time)), x0, end, z)
-
-
-def target(
-    process: GaussianConditional, word: str, t: Tensor, x0: Tensor, end: Tensor | None, z: Tensor
-) -> Tensor:
-    """The value of a word for known ends and noise: what its prediction is the mean of."""
-    return mix(process.row(word, like_batch(t, x0)), x0, end, z)
 
 
 def answers(

@@ -36,8 +36,8 @@ from girsanov.objectives.base import (
     answers,
     check_batch,
     check_end,
+    mix,
     per_sample,
-    perturbed,
     process_of,
 )
 from girsanov.typing import Tree
@@ -112,7 +112,7 @@ class ScoreOfSamples:
         process = process_of(denoiser)
         check_end(process, x0, end)
         t = torch.full(x0.shape[:1], cast(float, self.t), dtype=x0.dtype, device=x0.device)
-        x = perturbed(process, t, x0, end, source.draw(x0, NOISE)).detach().requires_grad_()
+        x = mix(process.values(t), x0, end, source.draw(x0, NOISE)).detach().requires_grad_()
         (score,) = answers(denoiser, ("score",), x, t, cond=cond, anchor=anchor_of(process, end))
         return x, score
 

@@ -36,12 +36,11 @@ from girsanov.objectives.base import (
     check_end,
     check_options,
     drop_labels,
+    mix,
     named,
     paired,
     per_sample,
-    perturbed,
     process_of,
-    target,
 )
 from girsanov.objectives.times import TIMES, TimeLaw, draw_times
 from girsanov.processes import GaussianConditional
@@ -85,10 +84,18 @@ class InterpolantLoss:
         z = source.draw(x0, NOISE)
         end = None if end is None else paired(self.coupling, x0, end, cond, source)
         cond = drop_labels(cond, self.label_dropout, source)
-        total = _terms(model, process, words, (t, x0, end, z), cond)
+        rows = [process.values(t), *(process.row(word, t) for word in words)]
+
+        def loss(z: Tensor) -> Tensor:
+            """Σ over words of ½|ŷ|² - y·ŷ, (B,)."""
+            x, *values = (mix(row, x0, end, z) for row in rows)
+            found = answers(model, words, x, t, cond=cond, anchor=anchor_of(process, end))
+            terms = [per_sample(y_hat * (y_hat / 2 - y)) for y, y_hat in zip(values, found, strict=True)]
+            return torch.stack(terms).sum(0)
+
         if self.antithetic and not _without_noise(process):
-            total = (total + _terms(model, process, words, (t, x0, end, -z), cond)) / 2
-        return total
+            return (loss(z) + loss(-z)) / 2
+        return loss(z)
 
     def _words(self, model: AbstractDenoiser, process: GaussianConditional) -> tuple[str, ...]:
         """What is trained, or a refusal where that leaves an answer of the model untrained."""
@@ -166,24 +173,6 @@ def interpolant_loss(
     Arguments and errors as `velocity_loss`.
     """
     return InterpolantLoss(None, coupling, antithetic, times, label_dropout)
-
-
-def _terms(
-    model: AbstractDenoiser,
-    process: GaussianConditional,
-    words: tuple[str, ...],
-    example: tuple[Tensor, Tensor, Tensor | None, Tensor],
-    cond: Tree,
-) -> Tensor:
-    """Σ over words of ½|ŷ|² - y·ŷ, (B,), for one example (t, x_0, x_1, z) of each sample."""
-    t, x0, end, z = example
-    x = perturbed(process, t, x0, end, z)
-    found = answers(model, words, x, t, cond=cond, anchor=anchor_of(process, end))
-    terms = [
-        per_sample(y_hat * (y_hat / 2 - target(process, word, t, x0, end, z)))
-        for word, y_hat in zip(words, found, strict=True)
-    ]
-    return torch.stack(terms).sum(0)
 
 
 def _without_noise(process: GaussianConditional) -> bool:

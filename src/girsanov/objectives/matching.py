@@ -32,7 +32,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from girsanov.denoiser import AbstractDenoiser
+from girsanov.denoiser import AbstractDenoiser, combine
 from girsanov.errors import Unsuitable, choose
 from girsanov.noise import Randomness, as_source
 from girsanov.objectives.base import (
@@ -43,19 +43,18 @@ from girsanov.objectives.base import (
     check_end,
     check_options,
     drop_labels,
+    mix,
     named,
     paired,
     per_sample,
-    perturbed,
     process_of,
-    target,
 )
 from girsanov.objectives.times import TIMES, TimeLaw, draw_times
 from girsanov.objectives.weightings import WEIGHTINGS, Weighting, residual_scale
 from girsanov.processes import GaussianConditional
 from girsanov.processes.conversion import WORDS
 from girsanov.transport import Coupling
-from girsanov.typing import Scalar, Tree
+from girsanov.typing import Tree
 
 UNIFORM = "uniform"
 
@@ -100,20 +99,17 @@ class Matching:
             z = paired(self.coupling, x0, z, cond, source)
         else:
             end = paired(self.coupling, x0, end, cond, source)
-        x = perturbed(process, t, x0, end, z)
+        state, row = process.values(t), process.row(model.stored[0], t)
         cond = drop_labels(cond, self.label_dropout, source)
-        (answer,) = model(x, t, cond=cond, anchor=anchor_of(process, end))
-        error = answer - target(process, model.stored[0], t, x0, end, z)
-        return self._weight(t, process, model.stored[0], scale) * per_sample(error.square())
-
-    def _weight(self, t: Tensor, process: GaussianConditional, stored: str, scale: float | None) -> Scalar:
-        """The weight of the squared error of the stored word at times t (B,)."""
-        if self.weighting == UNIFORM:
-            word = self.predict or (stored if scale is None else None)
-            if word is not None:
-                return process.coefficients(word, (stored,), t).words[0] ** 2
-        law, s = named(self.weighting, WEIGHTINGS, "weighting"), scale or DATA_STD
-        return law(t, process, s) / residual_scale(stored, t, process, s) ** 2
+        (answer,) = model(mix(state, x0, end, z), t, cond=cond, anchor=anchor_of(process, end))
+        losses = per_sample((answer - mix(row, x0, end, z)).square())
+        if self.weighting == UNIFORM and (self.predict or scale is None):
+            word = self.predict or model.stored[0]
+            weight = process.coefficients(word, model.stored, t).words[0] ** 2
+        else:
+            weigh, s = named(self.weighting, WEIGHTINGS, "weighting"), scale or DATA_STD
+            weight = weigh(t, process, s) / residual_scale(state, row, s) ** 2
+        return combine((weight,), (losses,))
 
     def _check_fit(self, process: GaussianConditional, stored: tuple[str, ...], scale: float | None) -> None:
         """Refuse a model whose answers this loss would not train, or not determine."""

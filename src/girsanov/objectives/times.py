@@ -26,7 +26,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from girsanov.errors import Unsuitable, require
+from girsanov.errors import InputError, Unsuitable
 from girsanov.noise import Noise
 from girsanov.noise import uniform as uniform_law
 from girsanov.objectives.base import TIME, Source
@@ -59,14 +59,15 @@ def uniforms(n: int, source: Source, stratified: bool) -> Tensor:
         return source.draw(torch.empty(n, 1, dtype=torch.float64), TIME, uniform_law)[:, 0]
     first = source.first if isinstance(source, Noise) else 0
     start = source.shifted(-first).draw(torch.empty(1, 1, dtype=torch.float64), TIME, uniform_law)[0]
-    return (start + GOLDEN * (first + torch.arange(n, dtype=torch.float64))) % 1
+    return torch.arange(first, first + n, dtype=torch.float64).mul_(GOLDEN).add_(start).frac_()
 
 
 def limits(process: GaussianConditional) -> tuple[float, float]:
     """The first and last time to train at: away from ends where the noise or the data vanish."""
-    if process.gamma(1.0) == 0:
+    alpha, _, gamma = process.values(1.0)
+    if gamma == 0:
         return process.t_min, 1 - process.t_min
-    return process.t_min, NEAR_ONE if process.alpha(1.0) == 0 else 1.0
+    return process.t_min, NEAR_ONE if alpha == 0 else 1.0
 
 
 def uniform(u: Tensor, process: GaussianConditional, data_std: float) -> Tensor:
@@ -132,14 +133,13 @@ def log_noise_limits(process: GaussianConditional) -> tuple[Tensor, Tensor]:
     Raises:
         Unsuitable: a two-sided process, whose x_1 is random too.
     """
-    require(
-        process.end != "marginal",
-        f"this law of times is one of noise levels, and {process!r} joins two laws. "
-        "Use times='uniform' or 'logit-normal'.",
-        Unsuitable,
-    )
-    first, last = limits(process)
-    return tuple(torch.tensor(-process.log_snr(t), dtype=torch.float64) for t in (first, last))  # type: ignore[return-value]
+    if process.end == "marginal":
+        raise Unsuitable(
+            f"this law of times is one of noise levels, and {process!r} joins two laws. "
+            "Use times='uniform' or 'logit-normal'."
+        )
+    first, last = (torch.tensor(-process.log_snr(t), dtype=torch.float64) for t in limits(process))
+    return first, last
 
 
 def _truncated(
@@ -147,9 +147,9 @@ def _truncated(
 ) -> Tensor:
     """Quantiles of middle + scale · (a standard law), given that it falls between low and high."""
     a, b = cdf((low - middle) / scale), cdf((high - middle) / scale)
-    require(
-        bool(b - a > 1e-6),
-        f"the law of times, of middle {middle:.3g} and scale {scale:.3g}, has no mass between the limits "
-        f"{float(low):.3g} and {float(high):.3g} of this process; take another law, or rescale the data",
-    )
+    if not b - a > 1e-6:
+        raise InputError(
+            f"the law of times, of middle {middle:.3g} and scale {scale:.3g}, has no mass between the limits "
+            f"{float(low):.3g} and {float(high):.3g} of this process; take another law, or rescale the data"
+        )
     return middle + scale * quantile(a + u * (b - a))

@@ -26,16 +26,16 @@ import torch
 from torch import Tensor
 
 from girsanov.processes import GaussianConditional
+from girsanov.processes.conversion import Row
 from girsanov.processes.functions import sqrt
 from girsanov.typing import Scalar
 
 Weighting = Callable[[Tensor, GaussianConditional, float], Tensor]
 
 
-def residual_scale(word: str, t: Scalar, process: GaussianConditional, data_std: float) -> Scalar:
-    """k(word): how large an error of the residual is in the word."""
-    alpha, gamma = process.alpha(t), process.gamma(t)
-    a, _, c = process.row(word, t)
+def residual_scale(state: Row, word: Row, data_std: float) -> Scalar:
+    """k(word): how large an error of the residual is in the word; `state` is (α, β, γ) at that time."""
+    (alpha, _, gamma), (a, _, c) = state, word
     return (a * gamma - c * alpha) * data_std / sqrt((alpha * data_std) ** 2 + gamma**2)
 
 
@@ -46,13 +46,13 @@ def even(t: Tensor, process: GaussianConditional, data_std: float) -> Tensor:
 
 def min_snr(t: Tensor, process: GaussianConditional, data_std: float, limit: float = 5.0) -> Tensor:
     """min(SNR, limit) on the data; written without a division, as α or γ may be small."""
-    alpha2, gamma2 = process.alpha(t) ** 2, process.gamma(t) ** 2
+    alpha2, _, gamma2 = (value**2 for value in process.values(t))
     return torch.minimum(alpha2, limit * gamma2) * _share(alpha2, gamma2, data_std)
 
 
 def likelihood(t: Tensor, process: GaussianConditional, data_std: float) -> Tensor:
     """g² on the score, with α² g²/γ² = 2 (α² γ'/γ - αα') finite where α = 0."""
-    alpha, gamma = process.alpha(t), process.gamma(t)
+    alpha, _, gamma = process.values(t)
     d_alpha, _, d_gamma = process.rates(t)
     squared = 2 * (alpha**2 * d_gamma / gamma - alpha * d_alpha)
     return squared * _share(alpha**2, gamma**2, data_std)

@@ -20,7 +20,7 @@ CHECKLIST: dict[str, dict[str, str]] = {
         "DDPM's chain, posterior and ancestral sampling": "solvers.ancestral",
         "a trained chain as a process": "processes.DiscreteVP",
         "simple and weighted losses": "objectives.score_matching",
-        "the variational bound": "papers.processes.principles.elbo",
+        "the variational bound": "solvers.variational_bound",
     },
     "The score origin": {
         "denoising score matching": "objectives.score_matching",

@@ -9,6 +9,7 @@ Oracle: the classifier on digits it has not seen (tests/papers/test_digits.py).
 
 from __future__ import annotations
 
+import copy
 from functools import cache
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ from torch.nn.functional import cross_entropy
 
 from girsanov import data, networks
 from girsanov.denoiser import Denoiser
+from girsanov.exact import GaussianMixture
 from girsanov.noise import Noise, uniform
 from girsanov.objectives import score_matching
 from girsanov.processes import Interpolant
@@ -55,6 +57,14 @@ def dequantized(x: Tensor, seed: int) -> Tensor:
     """Spread each of the 17 levels evenly over its bin: (level + u)/17 · 2 - 1."""
     level = (x + 1) * (LEVELS - 1) / 2
     return (level + Noise(seed).draw(x, 0, uniform)) * (2 / LEVELS) - 1
+
+
+def gaussians() -> GaussianMixture:
+    """Ten Gaussians, one a digit, with the moments of the training digits: exact answers for data not Gaussian."""
+    digits = split()
+    parts = [digits.x[digits.label == k].double().flatten(1) for k in range(10)]
+    means = torch.stack([x.mean(0) for x in parts]).reshape(10, *digits.x.shape[1:])
+    return GaussianMixture(means, torch.stack([torch.cov(x.T) for x in parts]), [len(x) for x in parts])
 
 
 @cache
@@ -115,3 +125,11 @@ def accuracy(net: nn.Module, x: Tensor, label: Tensor) -> float:
     """The share of images that the classifier reads as their label."""
     right = [net(a, torch.zeros(len(a))).argmax(1) == b for a, b in zip(x.split(256), label.split(256))]
     return float(torch.cat(right).float().mean())
+
+
+@torch.no_grad()
+def features(net: nn.Module, x: Tensor) -> Tensor:
+    """What the classifier sees before its last layer, (N, 64): the space of Fréchet distances."""
+    body = copy.deepcopy(net)
+    body.head = nn.Identity()
+    return torch.cat([body(part, torch.zeros(len(part))) for part in x.split(512)])

@@ -71,6 +71,7 @@ class Report:
     paper: Paper
     budget: Budget
     seconds: float = 0.0
+    """Of processor time, over all threads."""
     kept: dict[str, Any] = field(default_factory=dict)
     """Whatever the figure needs: curves, samples."""
     numbers: dict[str, dict[int, tuple[float, float | None]]] = field(default_factory=dict)

@@ -71,6 +71,7 @@ class Convertible(Protocol):
 class GaussianConditional(Perturbable, Convertible, Protocol):
     """x_t = α x_0 + β x_1 + γ z with normal z. What scores and stochastic plans need."""
 
+    def values(self, t: Scalar) -> tuple[Scalar, Scalar, Scalar]: ...
     def alpha(self, t: Scalar) -> Scalar: ...
     def beta(self, t: Scalar) -> Scalar: ...
     def gamma(self, t: Scalar) -> Scalar: ...
@@ -101,12 +102,19 @@ def need(process: object, capability: type, by: str) -> Any:
     Raises:
         Unsuitable: the process lacks it.
     """
-    if not isinstance(process, capability):  # called for every network call: no message unless needed
+    if (type(process), capability) in _FOUND:  # asked at every network call, and `isinstance` takes 50 µs
+        return process
+    if not isinstance(process, capability):
         raise Unsuitable(
             f"{by} needs a process that is {capability.__name__}, and {process!r} is not one. "
             f"Choose another process, or list what fits with girsanov.solvers.for_process(process)."
         )
+    _FOUND.add((type(process), capability))
     return process
+
+
+_FOUND: set[tuple[type, type]] = set()
+"""The kinds of process that were found to have a capability."""
 
 
 def like_batch(t: Time, x: Tensor) -> Time:

@@ -30,20 +30,20 @@ if TYPE_CHECKING:
 Row = tuple[Scalar, Scalar, Scalar]
 
 WORDS = ("data", "noise", "score", "velocity", "end", "v_prediction")
+CONSTANT: dict[str, Row] = {"data": (1.0, 0.0, 0.0), "end": (0.0, 1.0, 0.0), "noise": (0.0, 0.0, 1.0)}
 
 
 def row(process: Interpolant, word: str, t: Scalar) -> Row:
     """The coefficients of a word over (x_0, x_1, z) at time t."""
+    if word in CONSTANT:
+        return CONSTANT[word]
+    if word == "velocity":
+        return process.schedule.rates(t)
+    choose(word, dict.fromkeys(WORDS), "prediction")
     alpha, _, gamma = process.schedule.values(t)
-    rows = {
-        "data": lambda: (1.0, 0.0, 0.0),
-        "end": lambda: (0.0, 1.0, 0.0),
-        "noise": lambda: (0.0, 0.0, 1.0),
-        "score": lambda: (0.0, 0.0, -1 / _nonzero(gamma, word, t, "γ")),
-        "velocity": lambda: process.schedule.rates(t),
-        "v_prediction": lambda: (-gamma, 0.0, alpha),
-    }
-    return choose(word, rows, "prediction")()
+    if word == "score":
+        return 0.0, 0.0, -1 / _nonzero(gamma, word, t, "γ")
+    return -gamma, 0.0, alpha
 
 
 def solve(process: Interpolant, want: str, stored: tuple[str, ...], t: Scalar) -> Conversion:
@@ -64,7 +64,8 @@ def solve(process: Interpolant, want: str, stored: tuple[str, ...], t: Scalar) -
     if twin in stored:  # proportional, so no other word is needed
         ratio = target[2] / row(process, twin, t)[2]
         return Conversion(0.0, tuple(ratio if word == twin else 0.0 for word in stored), 0.0)
-    known = [process.schedule.values(t), *(row(process, word, t) for word in stored)]
+    state = process.schedule.values(t)
+    known = [state, *(row(process, word, t) for word in stored)]
     anchored = process.end == "anchor"
     if anchored:
         known.append((0.0, 1.0, 0.0))
@@ -79,7 +80,7 @@ def solve(process: Interpolant, want: str, stored: tuple[str, ...], t: Scalar) -
     if weights is None:
         raise InputError(
             f"{want} is undefined from {', '.join(stored)} at t = {t}, where α, β, γ = "
-            f"{process.schedule.values(t)}; move t inside (0, 1) or store another prediction"
+            f"{state}; move t inside (0, 1) or store another prediction"
         )
     anchor = weights.pop() if anchored else 0.0
     return Conversion(weights[0], tuple(weights[1:]), anchor)

@@ -35,6 +35,7 @@ from girsanov.processes import schedules
 from girsanov.processes.base import Affine, Conversion, like_batch
 from girsanov.processes.conversion import row, solve
 from girsanov.processes.functions import sqrt
+from girsanov.processes.reverting import ConstantReversion, CosineReversion
 from girsanov.processes.schedules import Schedule
 from girsanov.processes.twosided import TwoSided
 from girsanov.typing import Scalar, Time
@@ -44,7 +45,7 @@ SCHEDULES: dict[str, type[Schedule]] = {
     for kind in (
         schedules.LinearVP, schedules.CosineVP, schedules.TabulatedVP, schedules.LinearSubVP,
         schedules.VEGeometric, schedules.VELinear, schedules.Relaxation, schedules.Straight,
-        schedules.QuarterCircle, schedules.PinnedBrownian, TwoSided,
+        schedules.QuarterCircle, schedules.PinnedBrownian, ConstantReversion, CosineReversion, TwoSided,
     )
 }  # fmt: skip
 
@@ -81,6 +82,10 @@ class Interpolant:
                 math.dist(stop, (0.0, 1.0, 0.0)) < 1e-6,
                 f"α, β, γ at t = 1 are {stop}; a second marginal needs (0, 1, 0)",
             )
+
+    def values(self, t: Scalar) -> tuple[Scalar, Scalar, Scalar]:
+        """(α, β, γ)."""
+        return self.schedule.values(t)
 
     def alpha(self, t: Scalar) -> Scalar:
         """The weight of x_0."""
@@ -178,17 +183,21 @@ class Interpolant:
             anchor: (B, *shape), x_1; needed unless end = "noise".
 
         Returns:
-            (B, *shape): `reference_std` · noise, plus β(1) · x_1.
+            (B, *shape): `reference_std` · noise, plus x_1 with the weight of `Schedule.reference`, which is
+            β(1) but for processes that start from their stationary law.
         """
         self.check_end(anchor, "anchor")
         x = self.reference_std * as_source(generator).draw(like, REFERENCE)
-        return x if anchor is None else x + self.beta(1.0) * anchor
+        return x if anchor is None else x + self.schedule.reference()[0] * anchor
 
     @property
     def reference_std(self) -> float:
-        """√(α² + γ²) at t = 1: the second moment is right for data of unit variance."""
+        """√(α² + γ²) at t = 1: the second moment is right for data of unit variance.
+
+        With an x_1, the noise that `Schedule.reference` says.
+        """
         alpha, _, gamma = self.schedule.values(1.0)
-        return math.hypot(alpha, gamma) if self.end == "noise" else float(gamma)
+        return math.hypot(alpha, gamma) if self.end == "noise" else self.schedule.reference()[1]
 
     def simulate(
         self, x0: Tensor, times: Tensor, *, end: Tensor | None = None, generator: Randomness = None

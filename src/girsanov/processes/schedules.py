@@ -42,6 +42,11 @@ class Schedule(ABC):
     def time_at(self, log_snr: Scalar) -> Scalar:
         """The inverse of `log_snr`."""
 
+    def reference(self) -> tuple[float, float]:
+        """(a, b) of the law a x_1 + b z from which sampling starts where there is an x_1."""
+        _, beta, gamma = self.values(1.0)
+        return float(beta), float(gamma)
+
     def half_square_rate(self, t: Scalar) -> Scalar:
         """(γ²)'/2 = γγ', which can be finite where γ' is not."""
         return self.values(t)[2] * self.rates(t)[2]
@@ -179,17 +184,19 @@ class TabulatedVP(_LogAlpha):
         return self._piece(t)[1]
 
     def time_at_log_alpha(self, log_alpha: Scalar) -> Scalar:
-        nodes = self._nodes
-        grid = np.linspace(0.0, 1.0, len(nodes))
         if isinstance(log_alpha, Tensor):
-            found = np.interp(-log_alpha.detach().cpu().double().numpy(), -nodes, grid)
+            found = np.interp(-log_alpha.detach().cpu().double().numpy(), *self._inverse)
             return torch.as_tensor(found, dtype=log_alpha.dtype, device=log_alpha.device)
-        found = np.interp(-np.asarray(log_alpha), -nodes, grid)
+        found = np.interp(-np.asarray(log_alpha), *self._inverse)
         return float(found) if isinstance(log_alpha, float | int) else found
 
     @cached_property
     def _nodes(self) -> np.ndarray:
         return np.array((0.0, *self.log_alphas))
+
+    @cached_property
+    def _inverse(self) -> tuple[np.ndarray, np.ndarray]:
+        return -self._nodes, np.linspace(0.0, 1.0, len(self._nodes))
 
     def _piece(self, t: Scalar) -> tuple[Scalar, Scalar]:
         """The value at t and the slope of the linear piece that holds t."""
@@ -233,7 +240,7 @@ class VEGeometric(Schedule):
 
     def rates(self, t: Scalar) -> tuple[Scalar, Scalar, Scalar]:
         rate = self.sigma_min * self._growth * exp(2 * t * self._growth)
-        return 0.0 * t, 0.0, rate / sqrt(expm1(2 * t * self._growth))
+        return 0.0, 0.0, rate / sqrt(expm1(2 * t * self._growth))
 
     def time_at(self, log_snr: Scalar) -> Scalar:
         return log1p(exp(-2 * log_snr) / self.sigma_min**2) / (2 * self._growth)
@@ -256,7 +263,7 @@ class VELinear(Schedule):
         return _one(t), 0.0, self.sigma_max * t
 
     def rates(self, t: Scalar) -> tuple[Scalar, Scalar, Scalar]:
-        return 0.0 * t, 0.0, self.sigma_max * _one(t)
+        return 0.0, 0.0, self.sigma_max
 
     def time_at(self, log_snr: Scalar) -> Scalar:
         return exp(-log_snr) / self.sigma_max
@@ -292,7 +299,7 @@ class Straight(Schedule):
         return 1 - t, 0.0, t
 
     def rates(self, t: Scalar) -> tuple[Scalar, Scalar, Scalar]:
-        return -_one(t), 0.0, _one(t)
+        return -1.0, 0.0, 1.0
 
     def time_at(self, log_snr: Scalar) -> Scalar:
         return 1 / (1 + exp(log_snr))
@@ -335,7 +342,9 @@ class PinnedBrownian(Schedule):
 
 
 def _one(t: Scalar) -> Scalar:
-    return 1.0 if isinstance(t, float | int) else 1.0 + 0.0 * t
+    if isinstance(t, Tensor):
+        return torch.ones_like(t)
+    return 1.0 if isinstance(t, float | int) else np.ones_like(t)
 
 
 def _require_sigmas(low: float, high: float) -> None:

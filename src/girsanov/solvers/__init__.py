@@ -2,11 +2,15 @@
 
 from girsanov.solvers.analytic import GaussianFlow, Skipped
 from girsanov.solvers.builder import Affine, PlanBuilder, Prediction
+from girsanov.solvers.churn import Interval, edm_churn, restart
 from girsanov.solvers.diffusers import from_diffusers, to_diffusers
-from girsanov.solvers.exponential import exponential
-from girsanov.solvers.grids import Grid, grid
+from girsanov.solvers.endpoint import Endpoints, pseudo_huber
+from girsanov.solvers.evodiff import EVODiff
+from girsanov.solvers.exponential import adams_bashforth, exponential
+from girsanov.solvers.grids import Grid, ddpm_rf_grid, fine_start, grid, u_shaped_grid
 from girsanov.solvers.langevin import PredictorCorrector
-from girsanov.solvers.likelihood import flow, log_likelihood
+from girsanov.solvers.likelihood import flow, log_likelihood, variational_bound
+from girsanov.solvers.momentum import ghvb, heavy_ball
 from girsanov.solvers.named import (
     ancestral,
     ddim,
@@ -17,18 +21,26 @@ from girsanov.solvers.named import (
     reverse_diffusion,
 )
 from girsanov.solvers.plan import Plan, Row, Term
+from girsanov.solvers.pndm import pndm
 from girsanov.solvers.registry import SOLVERS, for_process, solver
-from girsanov.solvers.run import Live, run, steps
+from girsanov.solvers.run import Live, run, steps, trajectory
 from girsanov.solvers.rungekutta import TABLEAUS, euler, heun, rho_rk, runge_kutta
 from girsanov.solvers.sampling import Sampler, make_plan, recommended, recommended_grid, sample
+from girsanov.solvers.search import Search, search
+from girsanov.solvers.stochastic import dpm_ancestral, dpm_singlestep_sde, sa_solver
 from girsanov.solvers.tensorplan import TensorPlan
+from girsanov.solvers.time_shift import TimeShift
+from girsanov.solvers.unipc import unipc
 
 __all__ = [
     "SOLVERS",
     "TABLEAUS",
     "Affine",
+    "EVODiff",
+    "Endpoints",
     "GaussianFlow",
     "Grid",
+    "Interval",
     "Live",
     "Plan",
     "PlanBuilder",
@@ -36,32 +48,51 @@ __all__ = [
     "PredictorCorrector",
     "Row",
     "Sampler",
+    "Search",
     "Skipped",
     "TensorPlan",
     "Term",
+    "TimeShift",
+    "adams_bashforth",
     "ancestral",
     "ddim",
+    "ddpm_rf_grid",
     "deis",
+    "dpm_ancestral",
     "dpm_multistep",
     "dpm_singlestep",
+    "dpm_singlestep_sde",
+    "edm_churn",
     "euler",
     "euler_maruyama",
     "exponential",
+    "fine_start",
     "flow",
     "for_process",
     "from_diffusers",
+    "ghvb",
     "grid",
+    "heavy_ball",
     "heun",
     "log_likelihood",
     "make_plan",
+    "pndm",
+    "pseudo_huber",
     "recommended",
     "recommended_grid",
+    "restart",
     "reverse_diffusion",
     "rho_rk",
     "run",
     "runge_kutta",
+    "sa_solver",
     "sample",
+    "search",
     "solver",
     "steps",
     "to_diffusers",
+    "trajectory",
+    "u_shaped_grid",
+    "unipc",
+    "variational_bound",
 ]

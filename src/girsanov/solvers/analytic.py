@@ -15,6 +15,7 @@ Oracle: the adaptive solver on the exact Gaussian denoiser; ψ composes (tests/s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -105,6 +106,10 @@ class GaussianFlow:
         centred = x.to(torch.float64).flatten(1) - self.process.alpha(start) * mean
         moved = self.process.alpha(t) * mean + ((centred @ axes.T) * factors) @ axes
         return moved.reshape(x.shape).to(x.dtype)
+
+    def trajectory(self, x: Tensor, times: Sequence[float]) -> Tensor:
+        """The states at all times of the flow that is at x (B, *shape) at t = 1, (B, T, *shape)."""
+        return torch.stack([self.solution(x, t) for t in times], 1)
 
     def skip_to(self, plan: Plan) -> Skipped:
         """A sampler that jumps from t = 1 to the first time of the plan by (1), and runs the plan from there.

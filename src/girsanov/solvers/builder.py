@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 
 from girsanov.errors import require
 from girsanov.processes import Interpolant
@@ -54,13 +55,24 @@ ZERO = Affine({})
 
 
 class Prediction:
-    """The answers of one call, in any word, as expressions."""
+    """The answers of one call, in any word, as expressions; multistep methods ask for them again."""
 
     def __init__(self, builder: PlanBuilder, row: int, t: float) -> None:
         self._builder, self._row, self.t = builder, row, t
+        self._words: dict[str, Affine] = {}
+
+    @cached_property
+    def log_snr(self) -> float:
+        """λ at the time of the call."""
+        return self._builder.process.log_snr(self.t)
 
     def word(self, name: str) -> Affine:
         """E[word | x_t] on the state, the stored answers and the anchor."""
+        if name not in self._words:
+            self._words[name] = self._written(name)
+        return self._words[name]
+
+    def _written(self, name: str) -> Affine:
         builder = self._builder
         found = builder.process.coefficients(name, builder.predicts, self.t)
         answers = {(OUTPUT, self._row, w): float(v) for w, v in enumerate(found.words)}

@@ -7,16 +7,20 @@ With y = x - βx_1, σ = γ, κ = α/σ, ρ = σ/α and λ = log κ, exactly and
     velocity form  dx = v dt            x_t = x_s + Σ c_j v_j,                c_j = ∫ ℓ_j dt
 
 where the answers of the last k calls are interpolated by Lagrange polynomials ℓ_j in a variable: t, λ,
-ρ, κ, DDPM's own time at λ, or the index (fixed-step Adams-Bashforth weights). In data form Langevin motion of strength τ² per
-unit of λ keeps every marginal and is solved exactly too:
+ρ, κ, DDPM's own time at λ, or the index (fixed-step Adams-Bashforth weights). Langevin motion of strength
+τ² per unit of λ keeps every marginal, and is solved exactly too, in data form and in noise form:
 
     y_t = (σ_t/σ_s) e^{-τ²h} y_s + σ_t Σ c_j D_j + σ_t √(1 - e^{-2τ²h}) ξ,
-    c_j = (1 + τ²) ∫ ℓ_j e^{-τ²(λ_t - λ)} e^λ dλ.
+    c_j = (1 + τ²) ∫ ℓ_j e^{-τ²(λ_t - λ)} e^λ dλ;
 
-τ² = 1 at k = 1 is DDPM's ancestral step. Integrals by 48 Gauss-Legendre nodes in float64: closed
+    y_t = (α_t/α_s) y_s + α_t Σ c_j E_j + σ_t τ √(e^{2h} - 1) ξ,
+    c_j = -(1 + τ²) ∫ ℓ_j e^{-λ} dλ.
+
+τ² = 1 at k = 1 in data form is DDPM's ancestral step. In λ, these are the solvers of MR Sampler: ODE at
+τ² = 0, SDE at τ² = 1, data or noise, with the anchor as μ. Integrals by 48 Gauss-Legendre nodes in float64: closed
 φ-functions agree to 1e-12 and cancel for small steps.
 Sources: Zhang & Chen (2022), DEIS; Lu et al. (2022), DPM-Solver++; Liu et al. (2022), PNDM; Song et al.
-(2020), DDIM; Ho et al. (2020), DDPM.
+(2020), DDIM; Ho et al. (2020), DDPM; Li et al. (2025), MR Sampler.
 Oracle: constants and polynomials of the right degree are integrated exactly; orders of convergence on
 exact Gaussians and mixtures (tests/solvers).
 """
@@ -33,7 +37,7 @@ import numpy as np
 
 from girsanov.errors import InputError, Unsuitable, choose, require
 from girsanov.processes import GaussianConditional, Interpolant, need
-from girsanov.processes.functions import exp
+from girsanov.processes.functions import exp, expm1
 from girsanov.solvers.builder import Affine, PlanBuilder, Prediction
 from girsanov.solvers.grids import Times, ddpm_time, resolve
 from girsanov.solvers.plan import Plan
@@ -60,8 +64,8 @@ def exponential(
 ) -> Plan:
     """Exponential multistep of any order in any prediction; one call per step.
 
-    The order ramps up 1, 2, … over the first steps: the method as a whole keeps its order for order 2,
-    and on a smooth start.
+    The order ramps up 1, 2, … over the first steps. That holds the method to order 2, unless the start is
+    smooth, as it is near t = 1, where the data answer hardly moves.
 
     Args:
         process: one-sided or anchored; any process in velocity form.
@@ -69,13 +73,25 @@ def exponential(
         order: how many answers are interpolated, at least 1.
         form: which prediction is interpolated.
         variable: in what variable.
-        strength: τ² ≥ 0, Langevin motion per unit of log-SNR; data form only.
+        strength: τ² ≥ 0, Langevin motion per unit of log-SNR; in data or noise form. The latter needs small
+            steps: its noise grows as e^h.
 
     Raises:
-        Unsuitable: an exponential form on a two-sided process.
+        Unsuitable: an exponential form on a two-sided process; strength > 0 in velocity form.
     """
     name = f"exponential-{order}-{form}-{variable}" + (f"-sde{strength:g}" if strength else "")
     return multistep(process, grid, order=order, form=form, variable=variable, strength=strength, name=name)
+
+
+def adams_bashforth(process: Interpolant, grid: Times, *, order: int = 2) -> Plan:
+    """Adams-Bashforth on dx = v dt with variable steps, one call per step: multistep for flows. Any process.
+
+    Exact where the velocity along a path is a polynomial in t of degree below `order`. Started with orders
+    1, 2, …, like `exponential`.
+    """
+    return multistep(
+        process, grid, order=order, form="velocity", variable="time", name=f"adams-bashforth{order}"
+    )
 
 
 def multistep(
@@ -95,12 +111,13 @@ def multistep(
     require(isinstance(order, int) and order >= 1, f"order is {order}; give a whole number of at least 1")
     require(variable != "index" or order <= 4, f"order is {order}; index weights are known up to order 4")
     require(0 <= strength < math.inf, f"strength is {strength}; give a number of at least 0")
-    require(strength == 0 or form == "data", "strength > 0 needs form='data'", Unsuitable)
+    require(strength == 0 or form != "velocity", "strength > 0 needs form='data' or form='noise'", Unsuitable)
     need(process, GaussianConditional, name)
     if form != "velocity":
         need_one_unknown(process, name)
     times = resolve(grid, process)
-    plan = PlanBuilder(process, name=name, source=source, order=1 if strength else order)
+    shown = 1 if strength else min(order, 2)  # the first step, of order one, holds it to that
+    plan = PlanBuilder(process, name=name, source=source, order=shown)
     x, past = plan.start, list[Prediction]()
     for s, t in pairwise(times):
         x, now = plan.call(x, s)
@@ -133,9 +150,10 @@ def step(
     if process.alpha(s) == 0:
         form = "data"  # ρ = ∞; the first-order steps of both forms are one and the same
     usable = _usable(process, past, variable)
-    weights = _weights(process, s, t, [now.t for now in usable], form, variable, strength)
+    start, stop = past[0].log_snr, process.log_snr(t)
+    weights = integrals(process, start, stop, [now.log_snr for now in usable], form, variable, strength)
     answers = [now.data if form == "data" else now.noise for now in usable]
-    h = process.log_snr(t) - process.log_snr(s)
+    h = stop - start
     if form == "data":
         keep = process.gamma(t) / process.gamma(s) * (exp(-strength * h) if strength else 1.0)
         scale = process.gamma(t)
@@ -143,7 +161,8 @@ def step(
         keep, scale = process.alpha(t) / process.alpha(s), process.alpha(t)
     x = moved(plan, x, s, t, keep) + total([scale * w for w in weights], answers)
     if strength:
-        x = x + scale * math.sqrt(-math.expm1(-2 * strength * h)) * plan.noise(clock(process, s, t))
+        fresh = -expm1(-2 * strength * h) if form == "data" else strength * expm1(2 * h)
+        x = x + process.gamma(t) * math.sqrt(fresh) * plan.noise(clock(process, s, t))
     return x
 
 
@@ -190,7 +209,7 @@ def _usable(process: Interpolant, past: Sequence[Prediction], variable: str) -> 
         return past[:1]
     if variable in ("time", "index"):
         return past
-    finite = [now for now in past[1:] if math.isfinite(process.log_snr(now.t))]
+    finite = [now for now in past[1:] if math.isfinite(now.log_snr)]
     return [past[0], *finite]
 
 
@@ -205,29 +224,35 @@ VARIABLES: dict[str, Callable] = {
 FORMS = {"data": 1, "noise": -1, "velocity": 0}
 
 
-def _weights(
-    process: Interpolant, s: float, t: float, nodes: list[float], form: str, variable: str, strength: float
+def integrals(
+    process: Interpolant,
+    start: float,
+    stop: float,
+    nodes: list[float],
+    form: str,
+    variable: str,
+    strength: float,
 ) -> list[float]:
-    """The integrals c_j over one step, divided by σ_t or α_t."""
-    start, stop = process.log_snr(s), process.log_snr(t)
+    """The integrals c_j over a step between two λ, divided by σ_t or α_t; `nodes` are λ, anywhere."""
     sign = FORMS[form]
     if len(nodes) == 1 or variable == "index":
         whole = (
-            exp(stop) * -math.expm1(-(1 + strength) * (stop - start))
+            exp(stop) * -expm1(-(1 + strength) * (stop - start))
             if sign > 0
-            else exp(-stop) - exp(-start)
+            else (1 + strength) * (exp(-stop) - exp(-start))
         )
         return [whole * w for w in ADAMS_BASHFORTH[len(nodes) - 1]]
     require(
         math.isfinite(start),
-        f"a step of order {len(nodes)} from t = {s} needs a finite log-SNR there; start with order 1",
+        f"a step of order {len(nodes)} to log-SNR {stop:.4g} needs a finite one at its start; begin with order 1",
     )
     lam, quadrature = gauss_legendre(start, stop)
     weight = sign * quadrature * np.exp(sign * lam)
     if strength:
-        weight = weight * (1 + strength) * np.exp(-strength * (stop - lam))
+        weight = weight * (1 + strength)
+        weight = weight * np.exp(-strength * (stop - lam)) if sign > 0 else weight
     place = VARIABLES[variable]
-    knots = [place(process, process.log_snr(node)) for node in nodes]
+    knots = [place(process, node) for node in nodes]
     return [float(weight @ basis) for basis in lagrange(knots, place(process, lam))]
 
 

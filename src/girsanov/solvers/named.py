@@ -87,11 +87,12 @@ def dpm_multistep(
 ) -> Plan:
     """DPM-Solver++ multistep (2M, 3M and their SDE versions), Lu et al. (2022), algorithm 2.
 
-    One call per step, in data form and log-SNR. `lower_order_final` ends with order 1 when there are
-    fewer than 15 steps, as the authors advise. 3M starts with orders 1 and 2, which holds it to about 2.
+    One call per step, in data form and log-SNR. The start has orders 1, 2, …; with `lower_order_final` the end
+    of fewer than 15 steps has …, 2, 1, as in the authors' code. 3M is of order 2: its curvature has half the
+    weight of the exact integral (all known codes agree on that; `exponential` has the whole). The SDE version
+    of 3M is the one of k-diffusion, `sample_dpmpp_3m_sde`.
     """
     require(order in (2, 3), f"order is {order}; dpm_multistep has 2 and 3")
-    require(not (stochastic and order == 3), "the SDE version is of order 2; give order=2", Unsuitable)
     times = start(process, grid, "dpm_multistep")
     name = f"dpm-multistep-{order}m" + ("-sde" if stochastic else "")
     plan = PlanBuilder(process, name=name, source="arXiv 2211.01095", order=1 if stochastic else 2)
@@ -100,12 +101,14 @@ def dpm_multistep(
     for i, (s, t) in enumerate(pairwise(times)):
         x, now = plan.call(x, s)
         past = [now, *(p for p in past if math.isfinite(process.log_snr(p.t)))][:order]
-        last = few and i == len(times) - 2
-        x = dpm_step(plan, x, t, past[:1] if last else past, stochastic=stochastic)
+        left = len(times) - 1 - i
+        x = dpm_step(plan, x, t, past[:left] if few else past, order=order, stochastic=stochastic)
     return plan.finish(x, times[-1])
 
 
-def dpm_step(plan: PlanBuilder, x: Affine, t: float, past: list[Prediction], *, stochastic: bool) -> Affine:
+def dpm_step(
+    plan: PlanBuilder, x: Affine, t: float, past: list[Prediction], *, order: int, stochastic: bool
+) -> Affine:
     """One multistep update with one to three answers, newest first (equations 9-11 of the paper's code)."""
     process, s = plan.process, past[0].t
     if t == 0 or process.gamma(s) == 0:
@@ -119,38 +122,77 @@ def dpm_step(plan: PlanBuilder, x: Affine, t: float, past: list[Prediction], *, 
     x = moved(plan, x, s, t, ratio * exp(-h) if stochastic else ratio)
     phi1 = expm1(-double * h)
     x = x - alpha * phi1 * now
-    if len(past) == 2:
+    if len(past) == 2 and (order == 2 or not stochastic):
         slope = (now - past[1].data) * (h / gaps[0])
         x = x - 0.5 * alpha * phi1 * slope
+    elif len(past) == 2:
+        x = x + alpha * (phi1 / (double * h) + 1) * (h / gaps[0]) * (now - past[1].data)
     elif len(past) == 3:
         first, second = (now - past[1].data) * (h / gaps[0]), (past[1].data - past[2].data) * (h / gaps[1])
         r0, r1 = gaps[0] / h, gaps[1] / h
         slope = first + (first - second) * (r0 / (r0 + r1))
         curve = (first - second) / (r0 + r1)
-        phi2 = phi1 / h + 1
-        x = x + alpha * phi2 * slope - alpha * (phi2 / h - 0.5) * curve
+        phi2 = phi1 / (double * h) + 1
+        x = x + alpha * phi2 * slope - alpha * (phi2 / (double * h) - 0.5) * curve
     if stochastic:
         x = x + process.gamma(t) * math.sqrt(-expm1(-2 * h)) * plan.noise(clock(process, s, t))
     return x
 
 
-def dpm_singlestep(process: Interpolant, grid: Times, *, form: Literal["data", "noise"] = "data") -> Plan:
-    """The exponential midpoint rule in log-SNR, two calls per step.
+def dpm_singlestep(
+    process: Interpolant, grid: Times, *, order: Literal[2, 3] = 2, form: Literal["data", "noise"] = "data"
+) -> Plan:
+    """Exponential Runge-Kutta in log-SNR, `order` calls per step.
 
-    form "data" is DPM-Solver++(2S), Lu et al. (2022), algorithm 1 with r = ½; form "noise" is
-    DPM-Solver-2 of the same authors. A step from α = 0 or to t = 0 is of order one and one call.
+    form "data" is DPM-Solver++(2S), Lu et al. (2022), algorithm 1 with r = ½, and (3S), form "noise"
+    DPM-Solver-2 and DPM-Solver-3 of the same authors (arXiv 2206.00927, algorithms 1 and 2, r = ⅓ and ⅔). A
+    step from α = 0 or to t = 0 is of order one and one call.
     """
+    require(order in (2, 3), f"order is {order}; dpm_singlestep has 2 and 3")
     times = start(process, grid, "dpm_singlestep")
-    name = "dpm-singlestep-2s" if form == "data" else "dpm-solver-2"
-    plan = PlanBuilder(process, name=name, source="arXiv 2211.01095", order=2)
+    name = f"dpm-singlestep-{order}s" if form == "data" else f"dpm-solver-{order}"
+    source = "arXiv 2211.01095" if form == "data" else "arXiv 2206.00927"
+    plan = PlanBuilder(process, name=name, source=source, order=order)
     x = plan.start
     for s, t in pairwise(times):
         x, now = plan.call(x, s)
-        if t > 0 and math.isfinite(process.log_snr(s)):
-            middle = process.time_at((process.log_snr(s) + process.log_snr(t)) / 2)
+        if t == 0 or process.gamma(s) == 0 or not math.isfinite(process.log_snr(s)):
+            x = first_order(plan, x, s, t, now, form)
+        elif order == 2:
+            middle = _at(process, s, t, 1 / 2)
             _, now = plan.call(first_order(plan, x, s, middle, now, form), middle, stage=True)
-        x = first_order(plan, x, s, t, now, form)
+            x = transfer(plan, x, s, t, now.word(form), form)
+        else:
+            x = _third_order(plan, x, t, now, form)
     return plan.finish(x, times[-1])
+
+
+def _third_order(plan: PlanBuilder, x: Affine, t: float, now: Prediction, form: str) -> Affine:
+    """Algorithm 2: stages a third and two thirds of the way, then the slope that both show."""
+    s, first = now.t, now.word(form)
+    third, two_thirds = _at(plan.process, s, t, 1 / 3), _at(plan.process, s, t, 2 / 3)
+    _, one = plan.call(transfer(plan, x, s, third, first, form), third, stage=True)
+    change = one.word(form) - first
+    stage = (
+        transfer(plan, x, s, two_thirds, first, form) + _slope_gain(plan, s, two_thirds, form) * 2 * change
+    )
+    _, two = plan.call(stage, two_thirds, stage=True)
+    gain = _slope_gain(plan, s, t, form) * 3 / 2
+    return transfer(plan, x, s, t, first, form) + gain * (two.word(form) - first)
+
+
+def _slope_gain(plan: PlanBuilder, s: float, t: float, form: str) -> float:
+    """What an answer adds that grows by 1 from s to t, evenly in log-SNR: h² φ_2 of the exponential methods."""
+    process = plan.process
+    h = process.log_snr(t) - process.log_snr(s)
+    if form == "data":
+        return process.alpha(t) * (1 + expm1(-h) / h)
+    return -process.gamma(t) * (expm1(h) / h - 1)
+
+
+def _at(process: Interpolant, s: float, t: float, place: float) -> float:
+    """The time `place` of the way from s to t in log-SNR."""
+    return process.time_at(process.log_snr(s) + place * (process.log_snr(t) - process.log_snr(s)))
 
 
 def first_order(plan: PlanBuilder, x: Affine, s: float, t: float, now: Prediction, form: str) -> Affine:
@@ -161,11 +203,22 @@ def first_order(plan: PlanBuilder, x: Affine, s: float, t: float, now: Predictio
     if process.gamma(s) == 0:
         return leave_pin(plan, t, now)
     if form == "noise" and process.alpha(s) > 0:
+        return transfer(plan, x, s, t, now.noise, "noise")
+    return transfer(plan, x, s, t, now.data, "data")
+
+
+def transfer(plan: PlanBuilder, x: Affine, s: float, t: float, answer: Affine, form: str) -> Affine:
+    """From x at s to t with a constant answer, whatever it is made of: DDIM's step.
+
+    noise: y_t = (α_t/α_s) y_s + α_t (ρ_t - ρ_s) E;  data: y_t = (γ_t/γ_s) y_s + γ_t (κ_t - κ_s) D.
+    """
+    process = plan.process
+    if form == "noise":
         alpha = process.alpha(t)
-        gain = exp(-process.log_snr(t)) - exp(-process.log_snr(s))
-        return moved(plan, x, s, t, alpha / process.alpha(s)) + alpha * gain * now.noise
-    gain = -expm1(process.log_snr(s) - process.log_snr(t))
-    return moved(plan, x, s, t, process.gamma(t) / process.gamma(s)) + process.alpha(t) * gain * now.data
+        gain = alpha * (exp(-process.log_snr(t)) - exp(-process.log_snr(s)))
+        return moved(plan, x, s, t, alpha / process.alpha(s)) + gain * answer
+    gain = process.alpha(t) * -expm1(process.log_snr(s) - process.log_snr(t))
+    return moved(plan, x, s, t, process.gamma(t) / process.gamma(s)) + gain * answer
 
 
 def reverse_diffusion(process: Interpolant, grid: Times) -> Plan:

@@ -93,7 +93,8 @@ class Plan:
             require(0 <= row.t <= 1, f"row {r} of the plan is at t = {row.t}; times lie in [0, 1]")
             for term in row.terms:
                 problem = self._problem(r, term)
-                require(problem is None, f"row {r} of the plan, term {tuple(term)}: {problem}")
+                if problem is not None:  # a message for each term would take as long as the plan
+                    raise InputError(f"row {r} of the plan, term {tuple(term)}: {problem}")
 
     def _problem(self, r: int, term: Term) -> str | None:
         if not math.isfinite(term.coefficient):
@@ -123,7 +124,7 @@ class Plan:
 
     @property
     def grid(self) -> tuple[float, ...]:
-        """The times of the states on the grid, decreasing."""
+        """The times of the states on the grid; decreasing, except where a sampler goes back up (Restart)."""
         return tuple(row.t for row in self.rows if row.node >= 0)
 
     @property

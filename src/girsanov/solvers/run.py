@@ -140,8 +140,7 @@ def run(
         try:
             row, live = loop.send(answers)
         except StopIteration as done:
-            if not _finite(done.value):
-                _refuse(done.value, f"after {plan.calls} calls")
+            check_finite(done.value, f"after {plan.calls} calls")
             return done.value.to(x.dtype)
         if edit is not None and row.node >= 0:
             live.state = edit(row, live.state)
@@ -154,6 +153,39 @@ def run(
         for answer in answers if watch else ():
             if not _finite(answer):
                 _refuse(answer, f"in call {calls} of {plan.calls}, at t = {row.t:.6g}")
+
+
+def trajectory(
+    plan: Plan,
+    model: AbstractDenoiser,
+    x: Tensor,
+    *,
+    cond: Tree = None,
+    anchor: Tensor | None = None,
+    generator: Randomness = None,
+) -> Tensor:
+    """Sample as `run` does, and keep every state of the grid, x itself first.
+
+    Returns:
+        (B, T, *shape) for the T times of `plan.grid`; the last is the sample.
+
+    Raises:
+        Unsuitable, NotFinite: as `run` does.
+    """
+    states: list[Tensor] = []
+
+    def keep(row: Row, state: Tensor) -> Tensor:
+        states.append(state.to(x.dtype))
+        return state
+
+    run(plan, model, x, cond=cond, anchor=anchor, generator=generator, edit=keep)
+    return torch.stack(states, 1)
+
+
+def check_finite(values: Tensor, where: str) -> None:
+    """Raise NotFinite where values (B, *shape) hold NaN or infinity; `where` says after which call."""
+    if not _finite(values):
+        _refuse(values, where)
 
 
 def _finite(values: Tensor) -> bool:

@@ -62,7 +62,8 @@ def heun(process: Interpolant, grid: Times) -> Plan:
 
 def rho_rk(process: Interpolant, grid: Times, *, tableau: str = "heun") -> Plan:
     """DEIS ρRK: a Runge-Kutta method on d(y/α) = E dρ (Zhang & Chen 2022)."""
-    return runge_kutta(process, grid, tableau=tableau, form="noise", name=f"deis-rho-rk-{tableau}")
+    name, source = f"deis-rho-rk-{tableau}", "arXiv 2204.13902"
+    return runge_kutta(process, grid, tableau=tableau, form="noise", name=name, source=source)
 
 
 def runge_kutta(
@@ -72,6 +73,7 @@ def runge_kutta(
     tableau: str = "rk4",
     form: Literal["velocity", "noise", "data"] = "velocity",
     name: str = "",
+    source: str = "",
 ) -> Plan:
     """An explicit Runge-Kutta method; as many calls per step as the tableau has stages.
 
@@ -86,22 +88,27 @@ def runge_kutta(
     if form != "velocity":
         need_one_unknown(process, name)
     times = resolve(grid, process)
-    plan = PlanBuilder(process, name=name, order=method.order)
+    plan = PlanBuilder(process, name=name, source=source, order=method.order)
     x = plan.start
     for s, t in pairwise(times):
         x, now = plan.call(x, s)
-        if process.end != "marginal" and (
-            t == 0 or process.gamma(s) == 0 or (form == "noise" and process.alpha(s) == 0)
-        ):
-            x = first_order(plan, x, s, t, now, "data")
-            continue
-        answers = [now]
-        for place, row in zip(method.c[1:], method.a[1:], strict=True):
-            middle = _between(process, s, t, place, form)
-            _, answer = plan.call(_move(plan, x, s, t, middle, row, answers, form), middle, stage=True)
-            answers.append(answer)
-        x = _move(plan, x, s, t, t, method.b, answers, form)
+        x = stages(plan, x, t, now, method, form)
     return plan.finish(x, times[-1])
+
+
+def stages(plan: PlanBuilder, x: Affine, t: float, now: Prediction, method: Tableau, form: str) -> Affine:
+    """One step from the state x, answered by `now`, to t; the calls after the first are stages."""
+    process, s = plan.process, now.t
+    if process.end != "marginal" and (
+        t == 0 or process.gamma(s) == 0 or (form == "noise" and process.alpha(s) == 0)
+    ):
+        return first_order(plan, x, s, t, now, "data")
+    answers = [now]
+    for place, row in zip(method.c[1:], method.a[1:], strict=True):
+        middle = _between(process, s, t, place, form)
+        _, answer = plan.call(_move(plan, x, s, t, middle, row, answers, form), middle, stage=True)
+        answers.append(answer)
+    return _move(plan, x, s, t, t, method.b, answers, form)
 
 
 def _variable(process: Interpolant, t: float, form: str) -> float:

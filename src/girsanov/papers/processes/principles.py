@@ -5,14 +5,12 @@ a convention, what the schedule is a change of time and scale, and a sampler is 
 Stand-in: the book is theory, and these are its identities, on random mixtures in the plane with the exact
 denoiser. What they say of trained models at scale cannot be judged here. The checklist of the book's parts
 is `docs/principles.md`, written by `checklist.py`.
-Run time at the budget `cpu`: about a minute.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from itertools import combinations, pairwise
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import torch
@@ -22,9 +20,10 @@ from girsanov.denoiser import AbstractDenoiser, Rescaled
 from girsanov.exact import ExactDenoiser, GaussianMixture
 from girsanov.noise import Noise
 from girsanov.papers import PALETTE, Bar, Budget, Claim, Paper, Report, canvas
+from girsanov.papers.plots import named_ticks, slope
 from girsanov.processes import VP, Interpolant, RectifiedFlow
-from girsanov.processes.functions import expm1
-from girsanov.solvers import Affine, Plan, PlanBuilder, ddim, dpm_singlestep, euler, flow, grid, rho_rk, run
+from girsanov.solvers import Grid, Plan, ddim, dpm_singlestep, euler, flow, grid, rho_rk, run
+from girsanov.solvers import variational_bound as elbo
 from girsanov.typing import Time, Tree
 
 if TYPE_CHECKING:
@@ -80,13 +79,30 @@ SEMIGROUP = Claim(
     against="error of the solver, the larger of both ways",
 )
 
+SOLVERS: dict[str, tuple[Callable[..., Plan], int]] = {
+    "DDIM": (ddim, 1),
+    "DPM-Solver-2": (lambda process, times: dpm_singlestep(process, times, form="noise"), 2),
+    "DPM-Solver-3": (lambda p, g: dpm_singlestep(p, g, order=3, form="noise"), 3),
+}
+LENGTHS = (4, 16, 64, 256)
+"""Steps of the chains."""
+
 
 class Stored(AbstractDenoiser):
-    """A model that answers with another word; what a network trained on that word would be."""
+    """A model that answers with another word, as a network trained on that word would.
 
-    def __init__(self, model: AbstractDenoiser, word: str) -> None:
+    With `process` given it is asked at that process's time and state as if they were its own, which is wrong:
+    the baseline of `SCHEDULES`.
+    """
+
+    def __init__(self, model: AbstractDenoiser, word: str, process: Interpolant | None = None) -> None:
         super().__init__()
-        self.model, self.process, self.stored, self.shape = model, model.process, (word,), model.shape
+        self.model, self.process, self.stored, self.shape = (
+            model,
+            process or model.process,
+            (word,),
+            model.shape,
+        )
 
     def forward(
         self, x: Tensor, t: Time, *, cond: Tree = None, anchor: Tensor | None = None
@@ -101,92 +117,15 @@ def mixture(seed: int) -> GaussianMixture:
     return GaussianMixture(1.2 * source.draw(like[:, 0], 1), root @ root.mT + 0.01 * torch.eye(2).double())
 
 
-def dpm_solver_3(process: Interpolant, times: tuple[float, ...]) -> Plan:
-    """DPM-Solver-3, Lu et al. (2022), algorithm 2: three calls a step, noise form, r = 1/3 and 2/3."""
-    plan = PlanBuilder(process, name="dpm-solver-3", source="arXiv 2206.00927", order=3)
-    x = plan.start
-    for s, t in pairwise(times):
-        x, first = plan.call(x, s)
-        h = process.log_snr(t) - process.log_snr(s)
-        one, two = (process.time_at(process.log_snr(s) + r * h) for r in (1 / 3, 2 / 3))
-
-        def moved(
-            to: float, r: float, x: Affine = x, s: float = s, h: float = h, e: Affine = first.noise
-        ) -> Affine:
-            return (process.alpha(to) / process.alpha(s)) * x - process.gamma(to) * expm1(r * h) * e
-
-        _, middle = plan.call(moved(one, 1 / 3), one, stage=True)
-        change = middle.noise - first.noise
-        late = moved(two, 2 / 3) - process.gamma(two) * 2 * (expm1(2 * h / 3) / (2 * h / 3) - 1) * change
-        _, last = plan.call(late, two, stage=True)
-        x = moved(t, 1.0) - process.gamma(t) * 1.5 * (expm1(h) / h - 1) * (last.noise - first.noise)
-    return plan.finish(x, times[-1])
-
-
-SOLVERS: dict[str, tuple[Callable[..., Plan], int]] = {
-    "DDIM": (ddim, 1),
-    "DPM-Solver-2": (lambda process, times: dpm_singlestep(process, times, form="noise"), 2),
-    "DPM-Solver-3": (dpm_solver_3, 3),
-}
-
-
-def log_snr_times(process: Interpolant, steps: int, start: float, stop: float) -> tuple[float, ...]:
-    """steps + 1 times from start to stop, equally spaced in log-SNR."""
-    a, b = process.log_snr(start), process.log_snr(stop)
-    return tuple(process.time_at(a + (b - a) * i / steps) for i in range(steps + 1))
-
-
-def errors(model: ExactDenoiser, x: Tensor, counts: tuple[int, ...]) -> dict[str, list[float]]:
-    """Root mean square error of each solver from t = 0.9 to 0.05, for each number of steps."""
-    process = model.process
-    fine = log_snr_times(process, 4 * max(counts), 0.9, 0.05)
-    truth = run(rho_rk(process, fine, tableau="rk4"), model, x)
-
-    def error(make: Callable[..., Plan], steps: int) -> float:
-        found = run(make(process, log_snr_times(process, steps, 0.9, 0.05)), model, x)
-        return float((found - truth).square().mean().sqrt())
-
-    return {name: [error(make, n) for n in counts] for name, (make, _) in SOLVERS.items()}
-
-
-def slope(counts: tuple[int, ...], values: list[float]) -> float:
-    """The order that a line through the errors shows, in logarithms."""
-    a, b = torch.tensor(counts).double().log(), torch.tensor(values).double().log()
-    a = a - a.mean()
-    return float(-(a @ b) / (a @ a))
-
-
-def elbo(model: AbstractDenoiser, x0: Tensor, times: tuple[float, ...], noise: Noise) -> Tensor:
-    """The variational bound of the chain of decreasing times on log p(x_0), one draw for each sample, (B,).
-
-    -KL(x_T) - Σ ½ (SNR_t - SNR_s)|x_0 - D(x_s)|² + log N(x_0; x_t/α, (γ/α)² I) at the last time; Kingma
-    et al. (2021), equations 11 to 14.
-    """
-    process: Interpolant = model.process  # type: ignore[assignment]
-    d, squares = x0[0].numel(), x0.flatten(1).square().sum(1)
-    alpha, variance = process.alpha(times[0]), process.gamma(times[0]) ** 2
-    total = -(alpha**2 * squares + d * (variance - 1 - math.log(variance))) / 2
-    for i, (s, t) in enumerate(pairwise(times)):
-        x, _ = process.perturb(x0, s, generator=noise.child(i))
-        gain = math.exp(2 * process.log_snr(t)) - math.exp(2 * process.log_snr(s))
-        total = total - gain * (x0 - model.data(x, s)).flatten(1).square().sum(1) / 2
-    last = noise.child(len(times)).draw(x0, 0).flatten(1).square().sum(1)
-    return total - last / 2 - d * (math.log(2 * math.pi) / 2 - process.log_snr(times[-1]))
-
-
 def run_paper(budget: Budget) -> Report:
     """Measure every claim on one random mixture a seed."""
-    report, vp = Report(PAPER, budget), VP()
+    report = Report(PAPER, budget)
     for seed in budget.seeds:
-        law = mixture(seed)
-        model = law.denoiser(vp)
+        model = mixture(seed).denoiser(VP())
         x = Noise(seed).draw(torch.empty(budget.pick(smoke=16, cpu=512), 2, dtype=torch.float64), 0)
         heads(report, seed, model, x)
         schedules(report, seed, model, x, budget.pick(smoke=50, cpu=2000))
-        counts = budget.pick(smoke=(10, 20), cpu=(80, 160, 320))
-        report.kept["counts"], report.kept["errors"] = counts, errors(model, x, counts)
-        found = {name: slope(counts, e) for name, e in report.kept["errors"].items()}
-        report.add(ORDERS, seed, ours=max(abs(found[name] - SOLVERS[name][1]) for name in SOLVERS))
+        orders(report, seed, model, x, budget.pick(smoke=(10, 20), cpu=(80, 160, 320)))
         bound(report, seed, model, budget.pick(smoke=500, cpu=20_000))
         semigroup(report, seed, model, x, budget.pick(smoke=1e-7, cpu=1e-11))
     return report
@@ -207,30 +146,36 @@ def schedules(report: Report, seed: int, model: ExactDenoiser, x: Tensor, steps:
     rf = rescaled.process
     start = rf.time_at(vp.log_snr(1.0))
     truth = run(rho_rk(vp, grid("uniform", steps)), model, x)
-    plan = rho_rk(rf, grid("karras", steps, start=start))
-    begin = rf.gamma(start) / vp.gamma(1.0) * x
-    ours = run(plan, rescaled, begin)
-    naive = run(plan, Naive(model, rf), begin)
-    difference = (float((y - truth).abs().max()) for y in (ours, naive))
-    report.add(SCHEDULES, seed, ours=next(difference), baseline=next(difference))
+    plan, begin = rho_rk(rf, grid("karras", steps, start=start)), rf.gamma(start) / vp.gamma(1.0) * x
+    ours, naive = (run(plan, m, begin) for m in (rescaled, Stored(model, "data", rf)))
+    apart = [float((y - truth).abs().max()) for y in (ours, naive)]
+    report.add(SCHEDULES, seed, ours=apart[0], baseline=apart[1])
     report.kept["samples"] = truth, ours
 
 
-class Naive(Stored):
-    """The baseline of `SCHEDULES`: a model asked at the other process's time and state."""
+def orders(report: Report, seed: int, model: ExactDenoiser, x: Tensor, counts: tuple[int, ...]) -> None:
+    """Root mean square errors from t = 0.9 to 0.05, against Runge-Kutta of order 4 on a fine grid."""
+    process = model.process
 
-    def __init__(self, model: AbstractDenoiser, process: Interpolant) -> None:
-        super().__init__(model, "data")
-        self.process = process
+    def nodes(steps: int) -> Grid:
+        return grid("log-snr", steps, to_zero=False, start=0.9, last=process.log_snr(0.05))
+
+    truth = run(rho_rk(process, nodes(4 * max(counts)), tableau="rk4"), model, x)
+    found = {
+        name: [float((run(make(process, nodes(n)), model, x) - truth).square().mean().sqrt()) for n in counts]
+        for name, (make, _) in SOLVERS.items()
+    }
+    report.kept["counts"], report.kept["errors"] = counts, found
+    off = [abs(slope(counts, found[name]) - order) for name, (_, order) in SOLVERS.items()]
+    report.add(ORDERS, seed, ours=max(off))
 
 
 def bound(report: Report, seed: int, model: ExactDenoiser, n: int) -> None:
     """The bound for chains of several lengths."""
-    lengths = report.kept["lengths"] = (4, 16, 64, 256)
     x0 = model.law.sample(n, generator=Noise(seed).child(2))
     exact = float(model.law.log_prob(x0).mean())
-    chains = {T: grid("log-snr", T, to_zero=False).times(model.process) for T in lengths}
-    gaps = [exact - float(elbo(model, x0, c, Noise(seed).child(3)).mean()) for c in chains.values()]
+    chains = [grid("log-snr", steps, to_zero=False) for steps in LENGTHS]
+    gaps = [exact - float(elbo(model, x0, c, generator=Noise(seed).child(3)).mean()) for c in chains]
     report.kept["gaps"] = gaps
     report.add(BOUND, seed, ours=-min(gaps))
     report.add(TIGHTER, seed, ours=gaps[-1], baseline=gaps[1])
@@ -252,10 +197,11 @@ def figure(report: Report) -> Figure:
     for colour, (name, values) in zip(PALETTE, report.kept["errors"].items(), strict=False):
         left.loglog(counts, values, "o-", color=colour, label=f"{name}: slope {slope(counts, values):.2f}")
     left.set(xlabel="steps", ylabel="error", title="solvers have their orders")
-    left.set_xticks(counts, [str(n) for n in counts], minor=False)
+    named_ticks(left, counts)
     left.legend(fontsize=8, frameon=False)
-    middle.loglog(report.kept["lengths"], report.kept["gaps"], "o-", color=PALETTE[0])
+    middle.loglog(LENGTHS, report.kept["gaps"], "o-", color=PALETTE[0])
     middle.set(xlabel="steps of the chain", ylabel="nats", title="log-likelihood minus its bound")
+    named_ticks(middle, LENGTHS)
     truth, ours = report.kept["samples"]
     right.plot(*truth.T, "o", color=PALETTE[1], markersize=5, alpha=0.35, label="VP")
     right.plot(*ours.T, ".", color=PALETTE[0], markersize=2, label="the same model as rectified flow")
