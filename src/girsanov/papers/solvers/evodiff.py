@@ -202,7 +202,12 @@ def explain(report: Report) -> None:
         report.note(claim, text)
     far = report.kept["far"]
     ended = sum(one["EVODiff, DDIM end"] for one in far) / len(far)
-    report.note(QUALITY, f"With a DDIM step for the last noisy one: {ended:.4f}.")
+    report.note(QUALITY, f"With a DDIM step for the last noisy one, which scales nothing: {ended:.4f}.")
+    report.note(
+        DATA_FORM,
+        "Without guidance the forms differ little on these models. Under guidance of 7.5 they do: see the paper "
+        "dpm-solver-pp, where the noise form of order two is several times as far off.",
+    )
 
 
 def figure(report: Report) -> Figure:
