@@ -12,7 +12,9 @@ from girsanov.data import read
 from girsanov.processes import EDM
 from girsanov.training import Card, Training, save
 
-COMMAND = [sys.executable, "-c", "from girsanov.cli import main; main()"]
+# Where the tests run in the background of a shell, SIGINT is ignored by all they start.
+HEARD = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+COMMAND = [sys.executable, "-c", f"{HEARD}; from girsanov.cli import main; main()"]
 
 
 @dataclass

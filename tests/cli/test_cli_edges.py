@@ -18,6 +18,7 @@ NAMES = [
     "demo",
     "train",
     "sample",
+    "search",
     "likelihood",
     "restore",
     "evaluate",
