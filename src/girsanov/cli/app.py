@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import typer
 
-from girsanov.cli import demo, evaluate, likelihood, papers, plan, restore, runinfo, sample, train
+from girsanov.cli import demo, evaluate, likelihood, papers, plan, restore, runinfo, sample, search, train
 from girsanov.cli.console import fail, say
 
 app = typer.Typer(
@@ -98,6 +98,7 @@ for command in (
     demo.demo,
     train.train,
     sample.sample,
+    search.search,
     likelihood.likelihood,
     restore.restore,
     evaluate.evaluate,

@@ -4,6 +4,7 @@ from girsanov.solvers.analytic import GaussianFlow, Skipped
 from girsanov.solvers.builder import Affine, PlanBuilder, Prediction
 from girsanov.solvers.churn import Interval, edm_churn, restart
 from girsanov.solvers.diffusers import from_diffusers, to_diffusers
+from girsanov.solvers.endpoint import Endpoints, pseudo_huber
 from girsanov.solvers.exponential import adams_bashforth, exponential
 from girsanov.solvers.grids import Grid, fine_start, grid
 from girsanov.solvers.langevin import PredictorCorrector
@@ -24,6 +25,7 @@ from girsanov.solvers.registry import SOLVERS, for_process, solver
 from girsanov.solvers.run import Live, run, steps, trajectory
 from girsanov.solvers.rungekutta import TABLEAUS, euler, heun, rho_rk, runge_kutta
 from girsanov.solvers.sampling import Sampler, make_plan, recommended, recommended_grid, sample
+from girsanov.solvers.search import Search, search
 from girsanov.solvers.stochastic import dpm_ancestral, dpm_singlestep_sde, sa_solver
 from girsanov.solvers.tensorplan import TensorPlan
 from girsanov.solvers.unipc import unipc
@@ -32,6 +34,7 @@ __all__ = [
     "SOLVERS",
     "TABLEAUS",
     "Affine",
+    "Endpoints",
     "GaussianFlow",
     "Grid",
     "Interval",
@@ -42,6 +45,7 @@ __all__ = [
     "PredictorCorrector",
     "Row",
     "Sampler",
+    "Search",
     "Skipped",
     "TensorPlan",
     "Term",
@@ -68,6 +72,7 @@ __all__ = [
     "log_likelihood",
     "make_plan",
     "pndm",
+    "pseudo_huber",
     "recommended",
     "recommended_grid",
     "restart",
@@ -77,6 +82,7 @@ __all__ = [
     "runge_kutta",
     "sa_solver",
     "sample",
+    "search",
     "solver",
     "steps",
     "to_diffusers",
