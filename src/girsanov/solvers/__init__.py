@@ -28,9 +28,11 @@ from girsanov.solvers.sampling import Sampler, make_plan, recommended, recommend
 from girsanov.solvers.search import Search, search
 from girsanov.solvers.stochastic import dpm_ancestral, dpm_singlestep_sde, sa_solver
 from girsanov.solvers.tensorplan import TensorPlan
+from girsanov.solvers.unified import EARLIER, SolverSchedule, SolverStep, unified
 from girsanov.solvers.unipc import unipc
 
 __all__ = [
+    "EARLIER",
     "SOLVERS",
     "TABLEAUS",
     "Affine",
@@ -47,6 +49,8 @@ __all__ = [
     "Sampler",
     "Search",
     "Skipped",
+    "SolverSchedule",
+    "SolverStep",
     "TensorPlan",
     "Term",
     "adams_bashforth",
@@ -87,6 +91,7 @@ __all__ = [
     "steps",
     "to_diffusers",
     "trajectory",
+    "unified",
     "unipc",
     "variational_bound",
 ]
