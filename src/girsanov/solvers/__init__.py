@@ -5,6 +5,7 @@ from girsanov.solvers.builder import Affine, PlanBuilder, Prediction
 from girsanov.solvers.churn import Interval, edm_churn, restart
 from girsanov.solvers.diffusers import from_diffusers, to_diffusers
 from girsanov.solvers.endpoint import Endpoints, pseudo_huber
+from girsanov.solvers.evolution import Evolved, search_schedule
 from girsanov.solvers.exponential import adams_bashforth, exponential
 from girsanov.solvers.grids import Grid, fine_start, grid
 from girsanov.solvers.langevin import PredictorCorrector
@@ -37,6 +38,7 @@ __all__ = [
     "TABLEAUS",
     "Affine",
     "Endpoints",
+    "Evolved",
     "GaussianFlow",
     "Grid",
     "Interval",
@@ -87,6 +89,7 @@ __all__ = [
     "sa_solver",
     "sample",
     "search",
+    "search_schedule",
     "solver",
     "steps",
     "to_diffusers",

@@ -34,8 +34,9 @@ from girsanov.errors import InputError, choose, require
 from girsanov.processes import Interpolant
 from girsanov.solvers.builder import Affine, PlanBuilder, Prediction
 from girsanov.solvers.exponential import FORMS, gauss_legendre, total
-from girsanov.solvers.grids import Times, resolve
-from girsanov.solvers.named import first_order, start
+from girsanov.solvers.grids import Times
+from girsanov.solvers.named import first_order
+from girsanov.solvers.named import start as exponential_start
 from girsanov.solvers.plan import Plan
 
 Form = Literal["data", "noise"]
@@ -149,7 +150,7 @@ class SolverSchedule:
         A step to 0 has order 1, and the last step no corrector. A first call at log-SNR -∞ is no point of a
         derivative; orders rise one step later.
         """
-        times = resolve(grid, process)
+        times = exponential_start(process, grid, "a schedule")
         blind, last, steps = beyond(process, times[0]), len(times) - 2, []
         for i, t in enumerate(times[1:]):
             n = 1 if t == 0 else max(1, min(order, i + 1 - blind))
@@ -204,7 +205,7 @@ def unified(process: Interpolant, schedule: SolverSchedule) -> Plan:
         InputError: a derivative from an answer at infinite log-SNR.
         Unsuitable: a two-sided process.
     """
-    times = start(process, schedule.times, "unified")
+    times = exponential_start(process, schedule.times, "unified")
     plan = PlanBuilder(process, name=f"usf-{schedule.calls}", source="arXiv 2312.07243")
     if beyond(process, times[0]):
         first = schedule.steps[0]
