@@ -33,9 +33,13 @@ FRESH = f"""# Benchmarks
 """
 
 
+SHARED = ("common", "run", "problems", "fashion", "solver_page")
+"""What is no benchmark by itself."""
+
+
 def scripts() -> list[Path]:
     """The benchmarks, in order."""
-    return sorted(path for path in HERE.glob("*.py") if path.stem not in ("common", "run"))
+    return sorted(path for path in HERE.glob("*.py") if path.stem not in SHARED)
 
 
 def results_of(script: Path) -> list[Result] | None:

@@ -19,27 +19,22 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import solver_accuracy as accuracy
 import torch
 from common import Result, main, table
+from problems import JUDGED_ON, SEARCHED_ON, Spectrum, garments, spectrum
 from torch import Tensor
 
 import girsanov
-from girsanov import data, exact, processes, solvers
-from girsanov.denoiser import AbstractDenoiser
+from girsanov import processes, solvers
 from girsanov.metrics import energy_distance, sliced_wasserstein
 from girsanov.noise import Noise
 from girsanov.solvers import Endpoints, Plan, grid
 from girsanov.solvers.search import named_plans, ranked, search
 
 VP = processes.VP()
-SEARCHED_ON, JUDGED_ON = (
-    ("astronaut", "coffee", "chelsea"),
-    ("hubble_deep_field", "rocket", "motorcycle_left"),
-)
 P1_BARS = {3: 0.7, 5: 0.35, 7: 0.15, 8: 0.15, 10: 0.15}
 P2_BARS = {5: (0.45, 0.75), 7: (0.45, 0.75), 10: (0.45, 0.75)}
 OTHER = 2**20
@@ -65,30 +60,6 @@ def now() -> tuple[float, float]:
 # P1.
 
 
-class Spectrum(AbstractDenoiser):
-    """Centred Gaussian data, independent coordinates of variances (K,); in float64."""
-
-    stored = ("data",)
-
-    def __init__(self, variances: Tensor) -> None:
-        super().__init__()
-        self.process, self.variances, self.shape = VP, variances, tuple(variances.shape)
-
-    def forward(self, x: Tensor, t: float | Tensor, *, cond=None, anchor=None) -> tuple[Tensor]:
-        alpha, gamma = VP.alpha(t), VP.gamma(t)
-        return (alpha * self.variances / (alpha**2 * self.variances + gamma**2) * x,)
-
-    def exact(self) -> Tensor:
-        """The factors of the flow from t = 1 to the data, (K,)."""
-        return (self.variances / (VP.alpha(1.0) ** 2 * self.variances + VP.gamma(1.0) ** 2)).sqrt()
-
-    def error(self, plan: Plan) -> float:
-        """√Σ(|r| - ψ)² / √Σψ²: Wasserstein between the law of the plan and that of the exact map, relative."""
-        ones = torch.ones(1, len(self.variances), dtype=torch.float64)
-        factors, goal = plan(self, ones)[0].abs(), self.exact()
-        return float((factors - goal).norm() / goal.norm())
-
-
 class ExactMap:
     """The flow of a spectrum as a teacher."""
 
@@ -98,24 +69,8 @@ class ExactMap:
         return model.exact() * x
 
 
-def spectrum(photographs: tuple[str, ...], n: int = 6000, side: int = 32) -> Spectrum:
-    """The eigenvalues of the covariance of patches of photographs in [-1, 1]."""
-    import skimage.data
-    from skimage.io import imread
-
-    parts = []
-    for k, name in enumerate(photographs):
-        file = next(Path(skimage.data.__file__).parent.glob(f"{name}.*[gf]"))
-        photo, draw = imread(file), np.random.default_rng([k, 0])
-        top, left = (draw.integers(0, length - side + 1, n // len(photographs)) for length in photo.shape[:2])
-        parts.append(np.stack([photo[i : i + side, j : j + side] for i, j in zip(top, left)]))
-    pixels = torch.from_numpy(np.concatenate(parts)).flatten(1).float() / 127.5 - 1
-    variances = torch.linalg.eigvalsh(torch.cov(pixels.T).double())
-    return Spectrum(variances.clamp(min=1e-10))
-
-
 def patches() -> Iterator[Result]:
-    ours, other = spectrum(SEARCHED_ON), spectrum(JUDGED_ON)
+    ours, other = (spectrum(photographs, VP) for photographs in (SEARCHED_ON, JUDGED_ON))
     for calls, bar in P1_BARS.items():
         started = now()
         found = search(ours, calls, teacher=ExactMap(), noises=4, steps=600)
@@ -127,28 +82,6 @@ def patches() -> Iterator[Result]:
 
 
 # P2.
-
-
-def garments(components: int = 64, dims: int = 32, rows: int = 10_000) -> exact.GaussianMixture:
-    """Fitted once and kept under runs/; in units in which a coordinate has variance 1/4 in the mean."""
-    from safetensors.torch import load_file, save_file
-
-    path = Path(__file__).parent.parent / "runs" / f"garments-{components}-{dims}.safetensors"
-    if not path.exists():
-        from sklearn.mixture import GaussianMixture as Fit
-
-        x = data.fashion_mnist()[0][:rows].flatten(1)
-        x = x - x.mean(0)
-        x = x @ torch.linalg.svd(x, full_matrices=False).Vh[:dims].T
-        x = (x / x.var(0).mean().sqrt() / 2).double()
-        fit = Fit(components, reg_covar=1e-5, random_state=0, max_iter=40, tol=1e-2).fit(x.numpy())
-        path.parent.mkdir(exist_ok=True)
-        parts = {
-            name: torch.from_numpy(getattr(fit, f"{name}_")) for name in ("means", "covariances", "weights")
-        }
-        save_file(parts, path)
-    found = load_file(path)
-    return exact.GaussianMixture(found["means"], found["covariances"], found["weights"])
 
 
 def errors(plan: Plan, ends: Endpoints) -> tuple[float, float]:
@@ -202,7 +135,9 @@ def mixtures(seeds: tuple[int, ...] = (40, 41, 42), dims: tuple[int, ...] = (2, 
         for label, make, steps in accuracy.schedulers(calls):
             failures = (ValueError, NotImplementedError, TypeError, IndexError)
             with contextlib.suppress(*failures), torch.inference_mode():
-                peers.append((accuracy.peer(problem, make(), steps), label))
+                peers.append(
+                    (problem.error(accuracy.peer_end(problem.model, problem.x, make(), steps)), label)
+                )
         peers = [peer for peer in peers if all(map(math.isfinite, peer[0]))]
         mine = errors(found.plan, problem.ends)
         for k, unit, bar in ((0, "mean", 0.5), (1, "rms", 0.8)):
@@ -228,7 +163,7 @@ def digits() -> Iterator[Result]:
 
     model = trained.model(processes.EDM())
     fine = solvers.exponential(model.process, grid("ddpm", 200), order=4, variable="ddpm")
-    judge = Endpoints.of(model, fine, 2000, noise=Noise(OTHER))
+    judge = Endpoints.of(model, fine, 256, noise=Noise(OTHER))
     started = now()
     found = search(model, 6)
     told(started)
@@ -241,8 +176,9 @@ def digits() -> Iterator[Result]:
     by = f"2M at 10 calls, {peer[1]}"
     yield row("digits, 6 calls", errors(found.plan, judge)[0], peer[0], 0.8, "mean error", by)
     fresh = trained.split().fresh.flatten(1)
-    with torch.no_grad():
-        mine, theirs = (plan(model, judge.x).flatten(1) for plan in (found.plan, peer[2]))
+    mine, theirs = (
+        solvers.sample(model, 2000, plan=plan, seed=OTHER).flatten(1) for plan in (found.plan, peer[2])
+    )
     for name, metric in (
         ("energy distance", energy_distance),
         ("sliced Wasserstein", partial(sliced_wasserstein, generator=Noise(0))),

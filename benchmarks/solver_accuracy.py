@@ -20,6 +20,7 @@ from common import Result, main
 from torch import Tensor
 
 from girsanov import exact, processes, solvers
+from girsanov.denoiser import AbstractDenoiser
 
 BETAS = torch.linspace(1e-4, 2e-2, 1000, dtype=torch.float64)
 PROCESS = processes.DiscreteVP(torch.cumprod(1 - BETAS, 0).tolist())
@@ -67,8 +68,11 @@ def ours(problem: Problem, calls: int) -> float:
         return problem.error(solvers.run(plan, problem.model, problem.x))
 
 
-def schedulers(calls: int) -> Iterator[tuple[str, Callable[[], object], int]]:
-    """(label, factory, steps) of every peer that spends at most `calls` calls."""
+def schedulers(calls: int, *, to_zero: bool = False) -> Iterator[tuple[str, Callable[[], object], int]]:
+    """(label, factory, steps) of every peer that spends at most `calls` calls.
+
+    With `to_zero` only those that end with the denoiser's answer, else those too.
+    """
     import diffusers
 
     common = {"trained_betas": BETAS.numpy(), "prediction_type": "epsilon"}
@@ -76,15 +80,14 @@ def schedulers(calls: int) -> Iterator[tuple[str, Callable[[], object], int]]:
         kind = name.split()[0]
         options = {**common, **own, "timestep_spacing": spacing}
         steps = (calls + 1) // 2 if kind.startswith("Heun") else calls
-        finals = (
-            [{}]
-            if kind[:4] in ("DDIM", "Heun", "DEIS")
-            else [{"final_sigmas_type": f} for f in ("sigma_min", "zero")]
-        )
+        if to_zero and kind.startswith("DEIS"):
+            continue  # it has no last σ of 0
+        ends = ("zero",) if to_zero else ("sigma_min", "zero")
+        finals = [{}] if kind[:4] in ("DDIM", "Heun", "DEIS") else [{"final_sigmas_type": f} for f in ends]
         if kind.startswith("DDIM"):
             if sigma != "none":
                 continue
-            options.update(clip_sample=False, set_alpha_to_one=False)
+            options.update(clip_sample=False, set_alpha_to_one=to_zero)
         elif sigma != "none":
             options["use_lu_lambdas" if sigma == "lu" else f"use_{sigma}_sigmas"] = True
         for final in finals:
@@ -92,10 +95,9 @@ def schedulers(calls: int) -> Iterator[tuple[str, Callable[[], object], int]]:
             yield f"{name} {sigma} {spacing} {final.get('final_sigmas_type', '')}".strip(), make, steps
 
 
-def peer(problem: Problem, scheduler: object, steps: int) -> float:
-    """Run a scheduler of diffusers on the exact score, at its own noise levels."""
+def peer_end(model: AbstractDenoiser, x: Tensor, scheduler: object, steps: int) -> Tensor:
+    """Where a scheduler of diffusers takes x (B, *shape), asking an exact model at its own noise levels."""
     scheduler.set_timesteps(steps)
-    x = problem.x.clone()
     ve = type(scheduler).__name__.startswith("Heun")  # k-diffusion's coordinates x/α
     ddim = type(scheduler).__name__.startswith("DDIM")
     if ve:
@@ -109,9 +111,9 @@ def peer(problem: Problem, scheduler: object, steps: int) -> float:
         sigma = float(sigma)
         alpha = 1 / math.sqrt(1 + sigma**2)
         at = min(max(PROCESS.time_at(-math.log(sigma)), PROCESS.t_min), 1.0)
-        noise = problem.model.noise(alpha * x if ve else x, at)
+        noise = model.noise(alpha * x if ve else x, at)
         x = scheduler.step(noise, t, x).prev_sample.to(torch.float64)
-    return problem.error(x)
+    return x
 
 
 def measure(seeds: tuple[int, ...] = (0, 1, 2)) -> list[Result]:
@@ -126,7 +128,8 @@ def measure(seeds: tuple[int, ...] = (0, 1, 2)) -> list[Result]:
                 contextlib.suppress(ValueError, NotImplementedError, TypeError, IndexError),
                 torch.inference_mode(),
             ):
-                best = min(best, (peer(problem, make(), steps), label))
+                found = peer_end(problem.model, problem.x, make(), steps)
+                best = min(best, (problem.error(found), label))
         mine = ours(problem, calls)
         name = f"{calls} calls D16 seed{seed}"
         rows.append(

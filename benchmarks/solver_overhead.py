@@ -4,7 +4,8 @@ The network answers with a tensor made beforehand, so what is left is overhead: 
 same number of bare calls, per call. The peer is the time of `DPMSolverMultistepScheduler.step` in the loop of a
 pipeline, on the same 20 timesteps; both are first checked to give the same sample. The peer of building a plan is
 building a scheduler for as many steps. It computes its coefficients later, in `step`, so that bar is not a ratio
-to reach: it is the budget of 5 ms in units of the peer.
+to reach: it is the budget of 5 ms in units of the peer. The samplers with a loop of their own are compared with
+the recommended plan.
 
     python benchmarks/solver_overhead.py [--json]
 """
@@ -17,13 +18,14 @@ import torch
 from common import Result, main, seconds
 from torch import Tensor
 
+import girsanov
 from girsanov import processes, solvers
 from girsanov.denoiser import AbstractDenoiser
 from girsanov.typing import Time, Tree
 
 STEPS, RUNS = 20, 10
 SHAPES = ((64, 1, 8, 8), (256, 2))
-BAR, BUDGET_MS = 0.2, 5.0
+BAR, OWN_LOOP_BAR, BUDGET_MS = 0.2, 2.0, 5.0
 
 
 class Prepared(AbstractDenoiser):
@@ -63,8 +65,16 @@ def overhead(shape: tuple[int, ...]) -> list[Result]:
         solvers.ddim(process, times).recast("noise"),
         solvers.dpm_multistep(process, times).recast("noise"),
         solvers.recommended(process, STEPS).recast("noise"),
+        *(
+            plan.recast("noise")
+            for make in solvers.SOLVERS.values()
+            if not (plan := make(process, times)).stochastic
+        ),
     ]
-    assert all(plan.calls == STEPS for plan in plans)
+    own = [
+        solvers.EVODiff(process, times),
+        solvers.PredictorCorrector(process, times, solvers.ddim, step="annealed"),
+    ]
 
     def step_all() -> Tensor:
         scheduler.set_timesteps(STEPS)
@@ -80,14 +90,27 @@ def overhead(shape: tuple[int, ...]) -> list[Result]:
         repeated(lambda: model(x, 0.5), RUNS * STEPS),
         repeated(lambda: scheduler.set_timesteps(STEPS)),
     )
-    *ours, asked, stepped, reset = seconds(*runs, bare, repeated(step_all), setup)
-    per_call = 1e6 / (RUNS * STEPS)
-    peer, name = (stepped - reset) * per_call, "diffusers DPMSolverMultistepScheduler.step"
-    return [
-        Result(f"overhead per call, {plan.name}, {shape}", (mine - asked) * per_call, peer, name,
-               diffusers.__version__, BAR, "µs")
-        for plan, mine in zip(plans, ours, strict=True)
-    ]  # fmt: skip
+    loops = [repeated(lambda sampler=sampler: sampler(model, x)) for sampler in own]  # type: ignore[misc]
+    *spent, asked, stepped, reset = seconds(*runs, *loops, bare, repeated(step_all), setup)
+    per_call = 1e6 / RUNS
+    ours = [
+        (mine - asked * sampler.calls / STEPS) * per_call / sampler.calls
+        for sampler, mine in zip([*plans, *own], spent, strict=True)
+    ]
+    peer, name = (stepped - reset) * per_call / STEPS, "diffusers DPMSolverMultistepScheduler.step"
+    of, version = f"overhead per call, {{}}, {shape}", diffusers.__version__
+    slowest = max(range(3, len(plans)), key=ours.__getitem__)
+    rows = [Result(of.format(plans[i].name), ours[i], peer, name, version, BAR, "µs") for i in range(3)]
+    worst = of.format(f"slowest of {len(plans) - 3} named: {plans[slowest].name}")
+    rows.append(Result(worst, ours[slowest], peer, name, version, BAR, "µs"))
+    for sampler, mine in zip(own, ours[len(plans) :], strict=True):
+        label = of.format(type(sampler).__name__)
+        rows.append(
+            Result(
+                label, mine, ours[2], "girsanov, recommended plan", girsanov.__version__, OWN_LOOP_BAR, "µs"
+            )
+        )
+    return rows
 
 
 def construction() -> list[Result]:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parents[1] / "benchmarks"
-SCRIPTS = sorted(path for path in HERE.glob("*.py") if path.stem not in ("common", "run"))
+SHARED = ("common", "run", "problems", "fashion", "solver_page")
+SCRIPTS = sorted(path for path in HERE.glob("*.py") if path.stem not in SHARED)
 
 
 @pytest.fixture
@@ -21,6 +22,11 @@ def frame(monkeypatch):
     yield importlib.import_module("common"), importlib.import_module("run")
     for name in ("common", "run"):
         sys.modules.pop(name, None)
+
+
+def test_what_runs_is_what_is_checked_here(frame):
+    _, run = frame
+    assert run.scripts() == SCRIPTS
 
 
 def rows(common):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import girsanov.guidance as guidance
     import girsanov.inverse as inverse
     import girsanov.metrics as metrics
+    import girsanov.montecarlo as montecarlo
     import girsanov.networks as networks
     import girsanov.objectives as objectives
     import girsanov.papers as papers
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     import girsanov.solvers as solvers
     import girsanov.training as training
     import girsanov.transport as transport
+    from girsanov.classifier import NoisyClassifier
     from girsanov.denoiser import AbstractDenoiser, Denoiser
     from girsanov.metrics import bits_per_dim
     from girsanov.noise import Noise
@@ -40,6 +42,7 @@ _HOMES = {
     "AbstractDenoiser": "denoiser",
     "Denoiser": "denoiser",
     "Noise": "noise",
+    "NoisyClassifier": "classifier",
     "bits_per_dim": "metrics",
     "fit": "training",
     "load": "training",
@@ -53,6 +56,7 @@ __all__ = [
     "AbstractDenoiser",
     "Denoiser",
     "Noise",
+    "NoisyClassifier",
     "__version__",
     "bits_per_dim",
     "data",
@@ -64,6 +68,7 @@ __all__ = [
     "load",
     "log_likelihood",
     "metrics",
+    "montecarlo",
     "networks",
     "objectives",
     "papers",

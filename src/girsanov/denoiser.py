@@ -156,7 +156,7 @@ class Denoiser(AbstractDenoiser):
             return (answer,) if len(self.stored) == 1 else answer.chunk(len(self.stored), dim=1)
         skip, out, scale, pull = (like_batch(weight, x) for weight in self.preconditioning(self.stored[0], t))
         centred = x if anchor is None else x - like_batch(self.process.beta(t), x) * anchor
-        answer = out * self._ask(centred * scale, self._log_noise(t), cond, anchor)
+        answer = out * self._ask(centred * scale, noise_input(self.process, t), cond, anchor)
         answer = answer + skip * centred if not _is_zero(skip) else answer
         return (answer if anchor is None else answer + pull * anchor,)
 
@@ -179,12 +179,6 @@ class Denoiser(AbstractDenoiser):
             t = torch.full((x.shape[0],), t, dtype=kind, device=x.device)
         x = x if anchor is None else torch.cat([x, anchor], dim=1)
         return self.network(x, t.to(kind).expand(x.shape[0]), cond)
-
-    def _log_noise(self, t: Time) -> Time:
-        log_snr = self.process.log_snr(t)
-        if isinstance(log_snr, Tensor):
-            return log_snr.clamp(-LOG_SNR_LIMIT, LOG_SNR_LIMIT) / -4
-        return min(max(log_snr, -LOG_SNR_LIMIT), LOG_SNR_LIMIT) / -4
 
 
 class Rescaled(AbstractDenoiser):
@@ -265,6 +259,14 @@ class Joined(AbstractDenoiser):
         self, x: Tensor, t: Time, *, cond: Tree = None, anchor: Tensor | None = None
     ) -> tuple[Tensor, ...]:
         return tuple(answer for model in self.models for answer in model(x, t, cond=cond, anchor=anchor))
+
+
+def noise_input(process: GaussianConditional, t: Time) -> Time:
+    """-λ/4, cut at |λ| = 15: the time as a preconditioned network receives it."""
+    log_snr = process.log_snr(t)
+    if isinstance(log_snr, Tensor):
+        return log_snr.clamp(-LOG_SNR_LIMIT, LOG_SNR_LIMIT) / -4
+    return min(max(log_snr, -LOG_SNR_LIMIT), LOG_SNR_LIMIT) / -4
 
 
 def combine(weights: Sequence[Scalar], tensors: Sequence[Tensor]) -> Tensor:

@@ -204,13 +204,35 @@ class Spanning(Protocol):
 PATH = -2
 """The scope of a path's increments."""
 
-Randomness = Generator | Noise | Sequential | SharedPath | None
+
+@dataclass(frozen=True)
+class Rows:
+    """The draws that the rows `index` of a batch of `size` would have had: a part keeps the whole's noise."""
+
+    source: Source
+    size: int
+    index: Tensor
+
+    def draw(
+        self, like: Tensor, index: int, law: Law = normal, span: tuple[float, float] | None = None
+    ) -> Tensor:
+        whole = torch.empty(self.size, *like.shape[1:], dtype=like.dtype, device=like.device)
+        return self.source.draw(whole, index, law, span)[self.index]
+
+    def child(self, scope: int) -> Rows:
+        return Rows(self.source.child(scope), self.size, self.index)
+
+    def shifted(self, by: int) -> Rows:
+        return Rows(self.source.shifted(by), self.size, self.index)
+
+
+Randomness = Generator | Source | None
 """What a public random function accepts."""
 
 
-def as_source(generator: Randomness) -> Noise | Sequential | SharedPath:
+def as_source(generator: Randomness) -> Source:
     """Turn what the user gave into a source; None becomes fresh noise from the operating system."""
-    if isinstance(generator, Noise | Sequential | SharedPath):
+    if isinstance(generator, Noise | Sequential | SharedPath | Rows):
         return generator
     if isinstance(generator, Generator):
         return Sequential(generator)

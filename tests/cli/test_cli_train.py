@@ -106,7 +106,7 @@ def test_resumed_where_nothing_was_saved_starts_anew(girsanov, tmp_path):
 
 def stopped(started, out, number):
     """Train, stop with a signal once there is a log, and give the command line and what was said."""
-    arguments = ["train", "moons", "--out", out, "--steps", 200, "--batch-size", 8, "--log", "tensorboard"]
+    arguments = ["train", "moons", "--out", out, "--steps", 400, "--batch-size", 8, "--log", "tensorboard"]
     running = started(*arguments)
     wait_for(out / "log.jsonl")
     running.send_signal(number)
@@ -120,13 +120,13 @@ def test_stopped_it_saves_and_says_how_to_go_on(girsanov, started, tmp_path):
     out, whole = tmp_path / "a run", tmp_path / "whole"
     arguments, complaint = stopped(started, out, signal.SIGINT)
     line = complaint.splitlines()[-1].strip()
-    assert line == f"girsanov train moons --out '{out}' --steps 200 --batch-size 8 --log tensorboard --resume"
-    done = int(re.search(r"after step (\d+) of 200", complaint)[1])
+    assert line == f"girsanov train moons --out '{out}' --steps 400 --batch-size 8 --log tensorboard --resume"
+    done = int(re.search(r"after step (\d+) of 400", complaint)[1])
     assert girsanov("sample", out, "-n", 1, "--out", tmp_path / "x.csv").code == 0  # what is there is a model
     resumed = girsanov(*arguments, "--resume")
     assert resumed.code == 0, resumed.err
-    assert f"after step {done} of 200" in resumed.err
-    girsanov("train", "moons", "--out", whole, "--steps", 200, "--batch-size", 8)
+    assert f"after step {done} of 400" in resumed.err
+    girsanov("train", "moons", "--out", whole, "--steps", 400, "--batch-size", 8)
     a, b = load(out).network.state_dict(), load(whole).network.state_dict()
     assert all(torch.equal(a[key], b[key]) for key in a)
 

@@ -78,8 +78,9 @@ def test_the_integrals_are_the_closed_forms_of_sa_solver(order, tau, corrects):
     process, scheduler = processes.VP(), d.SASolverScheduler()
     knots = ([0.4] if corrects else []) + [0.5, 0.6, 0.68, 0.75]
     s, t, knots = 0.5, 0.4, knots[:order]
-    lam = [torch.tensor(process.log_snr(v), dtype=torch.float64) for v in (s, t, *knots)]
+    places = [process.log_snr(v) for v in (s, t, *knots)]
+    lam = [torch.tensor(v, dtype=torch.float64) for v in places]
     found = scheduler.get_coefficients_fn(order, lam[0], lam[1], lam[2:], torch.tensor(tau))
     scale = (1 + tau**2) * torch.exp(-(tau**2) * lam[1])
-    ours = integrals(process, s, t, knots, "data", "log-snr", tau**2)
+    ours = integrals(process, places[0], places[1], places[2:], "data", "log-snr", tau**2)
     assert ours == pytest.approx([float(scale * v) for v in found], rel=1e-9)

@@ -1,5 +1,6 @@
 """Laws with closed forms: score, likelihood, posterior. The oracles of the library, for users too."""
 
+from girsanov.exact.classifiers import LabelClassifier, LevelClassifier
 from girsanov.exact.interpolant import MixtureInterpolant
 from girsanov.exact.line import kullback_leibler, push_density
 from girsanov.exact.mixture import ExactDenoiser, Gaussian, GaussianMixture
@@ -9,6 +10,8 @@ __all__ = [
     "ExactDenoiser",
     "Gaussian",
     "GaussianMixture",
+    "LabelClassifier",
+    "LevelClassifier",
     "MixtureInterpolant",
     "PairedDenoiser",
     "kullback_leibler",

@@ -119,7 +119,7 @@ class GaussianMixture:
             "a covariance is singular, so the law has no density",
             Unsuitable,
         )
-        return self._log_joint(x.to(torch.float64).flatten(1), 1.0, 0.0)[0].logsumexp(1).to(x.dtype)
+        return self.log_joint(x.to(torch.float64).flatten(1), 1.0, 0.0)[0].logsumexp(1).to(x.dtype)
 
     def marginal(self, process: Interpolant, t: float) -> GaussianMixture:
         """The law of x_t for a one-sided process: a mixture again."""
@@ -182,7 +182,7 @@ class GaussianMixture:
         zero = operator(torch.zeros_like(basis[:1])).flatten(1)
         return (operator(basis).flatten(1) - zero).T
 
-    def _log_joint(self, x: Tensor, alpha: Scalar, gamma: Scalar) -> tuple[Tensor, Tensor, Tensor]:
+    def log_joint(self, x: Tensor, alpha: Scalar, gamma: Scalar) -> tuple[Tensor, Tensor, Tensor]:
         """(log w_k N(x; α m_k, α² C_k + γ² I), coordinates in the axes, their variances); x is (B, d)."""
         alpha, gamma = (v[..., None] if isinstance(v, Tensor) else v for v in (alpha, gamma))
         centred = x[:, None] - alpha * self.means
@@ -224,7 +224,7 @@ class ExactDenoiser(AbstractDenoiser):
         alpha, beta, gamma = self.process.schedule.values(like_batch(t, flat))
         if anchor is not None:
             flat = flat - beta * anchor.to(torch.float64).flatten(1)
-        log_joint, inner, variance = law._log_joint(flat, alpha, gamma)
+        log_joint, inner, variance = law.log_joint(flat, alpha, gamma)
         if cond is not None:
             log_joint = log_joint.masked_fill(~self._allowed(cond), -math.inf)
         share = torch.softmax(log_joint, 1)

@@ -1,6 +1,7 @@
-"""What is minimized: score matching, flow matching, the losses of stochastic interpolants."""
+"""What is minimized: score matching, flow matching, interpolant losses, classification of noisy samples."""
 
 from girsanov.objectives.base import Objective
+from girsanov.objectives.classification import Classification, classification
 from girsanov.objectives.implicit import ScoreOfSamples, implicit_score_matching, sliced_score_matching
 from girsanov.objectives.interpolant import (
     InterpolantLoss,
@@ -17,11 +18,13 @@ from girsanov.objectives.weightings import WEIGHTINGS
 __all__ = [
     "TIMES",
     "WEIGHTINGS",
+    "Classification",
     "InterpolantLoss",
     "Matching",
     "Objective",
     "PosteriorMean",
     "ScoreOfSamples",
+    "classification",
     "denoiser_loss",
     "flow_matching",
     "implicit_score_matching",

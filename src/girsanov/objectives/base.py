@@ -18,9 +18,10 @@ from typing import Protocol, TypeVar
 import torch
 from torch import Tensor
 
+from girsanov.classifier import NoisyClassifier
 from girsanov.denoiser import AbstractDenoiser, combine
 from girsanov.errors import InputError, Unsuitable, choose, require
-from girsanov.noise import Noise, Randomness, Sequential, SharedPath, uniform
+from girsanov.noise import Randomness, Source, uniform
 from girsanov.processes import GaussianConditional, need
 from girsanov.processes.base import like_batch
 from girsanov.transport import Coupling
@@ -32,7 +33,6 @@ DATA_STD = 0.5
 """The standard deviation taken for data where the model does not state it: images in [-1, 1]."""
 
 T = TypeVar("T")
-Source = Noise | Sequential | SharedPath
 
 
 class Objective(Protocol):
@@ -65,6 +65,8 @@ def process_of(model: AbstractDenoiser) -> GaussianConditional:
         f"the model is {type(model).__name__}, which has no process; wrap it: Denoiser(network, process)",
         Unsuitable,
     )
+    if isinstance(model, NoisyClassifier):
+        raise Unsuitable("this objective trains a denoiser; train a NoisyClassifier with classification()")
     return need(model.process, GaussianConditional, "this objective")
 
 

@@ -141,7 +141,7 @@ def show(axes: Axes, rows: Mapping[str, Tensor]) -> None:
     ]
     height = sheet[0].shape[0]
     axes.imshow(torch.cat(sheet), cmap="gray", vmin=-1, vmax=1)
-    axes.set_yticks([height * (i + 0.5) - 0.5 for i in range(len(rows))], list(rows), fontsize=8)
+    axes.set_yticks([height * (i + 0.5) - 0.5 for i in range(len(rows))], list(rows), fontsize=6.5)
     axes.tick_params(length=0)
 
 

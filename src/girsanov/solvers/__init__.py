@@ -5,9 +5,10 @@ from girsanov.solvers.builder import Affine, PlanBuilder, Prediction
 from girsanov.solvers.churn import Interval, edm_churn, restart
 from girsanov.solvers.diffusers import from_diffusers, to_diffusers
 from girsanov.solvers.endpoint import Endpoints, pseudo_huber
+from girsanov.solvers.evodiff import EVODiff
 from girsanov.solvers.evolution import Evolved, search_schedule
 from girsanov.solvers.exponential import adams_bashforth, exponential
-from girsanov.solvers.grids import Grid, fine_start, grid
+from girsanov.solvers.grids import Grid, ddpm_rf_grid, fine_start, grid, u_shaped_grid
 from girsanov.solvers.langevin import PredictorCorrector
 from girsanov.solvers.likelihood import flow, log_likelihood, variational_bound
 from girsanov.solvers.momentum import ghvb, heavy_ball
@@ -29,6 +30,7 @@ from girsanov.solvers.sampling import Sampler, make_plan, recommended, recommend
 from girsanov.solvers.search import Search, search
 from girsanov.solvers.stochastic import dpm_ancestral, dpm_singlestep_sde, sa_solver
 from girsanov.solvers.tensorplan import TensorPlan
+from girsanov.solvers.time_shift import TimeShift
 from girsanov.solvers.unified import EARLIER, SolverSchedule, SolverStep, unified
 from girsanov.solvers.unipc import unipc
 
@@ -37,6 +39,7 @@ __all__ = [
     "SOLVERS",
     "TABLEAUS",
     "Affine",
+    "EVODiff",
     "Endpoints",
     "Evolved",
     "GaussianFlow",
@@ -55,9 +58,11 @@ __all__ = [
     "SolverStep",
     "TensorPlan",
     "Term",
+    "TimeShift",
     "adams_bashforth",
     "ancestral",
     "ddim",
+    "ddpm_rf_grid",
     "deis",
     "dpm_ancestral",
     "dpm_multistep",
@@ -94,6 +99,7 @@ __all__ = [
     "steps",
     "to_diffusers",
     "trajectory",
+    "u_shaped_grid",
     "unified",
     "unipc",
     "variational_bound",

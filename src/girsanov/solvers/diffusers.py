@@ -61,6 +61,12 @@ def to_diffusers(
         MissingExtra: diffusers is not installed.
         Unsuitable: a pipeline cannot run this plan.
     """
+    require(
+        isinstance(plan, Plan),
+        f"a pipeline runs plans, whose coefficients are numbers, and those of {type(plan).__name__} depend on the "
+        "state; give a Plan, such as solvers.dpm_multistep",
+        Unsuitable,
+    )
     chain = plan.process.schedule if isinstance(plan.process.schedule, TabulatedVP) else None
     if prediction_type is None:
         prediction_type = "flow_prediction" if isinstance(plan.process.schedule, Straight) else "epsilon"

@@ -5,8 +5,8 @@
     a small LSTM, trained to rank what was scored so far, picks the most promising; these are scored.
 
 The score of a schedule is any function of its plan, lower is better, such as the distance to a fine teacher
-(`Endpoints.distances`) or a distance between laws. It need not be differentiable; where it is, `search` by
-gradients finds better plans in a wider space. The ranking loss over pairs with s_i > s_j is
+(`Endpoints.distances`) or a distance between laws. It need not be differentiable; where it is, `search` follows
+its gradients in a wider space. The ranking loss over pairs with s_i > s_j is
 
     mean max(0, m - (ŝ_i - ŝ_j)),                                                                         (1)
 

@@ -12,6 +12,9 @@ one, then 0: the last step is the denoiser's `data` answer. Without it N steps e
 A sampler of a one-sided process depends on the schedule through λ alone, so `ddpm` brings the quadratic
 grid, the best in trials, to every process.
 
+Two grids of Roy, Rinaldo & Sarkar (2026, arXiv 2601.15500) for rectified flow do not fit a Grid, for they
+choose their own ends: `u_shaped_grid` and `ddpm_rf_grid` return times.
+
 Where α(1) = 0 the log-SNR is -∞ at t = 1. Grids in λ then spread their steps from log 10⁻³ and move
 the first node to t = 1; the first step, of order one, is exact there up to that size.
 """
@@ -79,6 +82,64 @@ def grid(
 ) -> Grid:
     """A grid by name; see `Grid`."""
     return Grid(kind, steps, to_zero, start, last)
+
+
+def u_shaped_grid(steps: int, *, delta: float | None = None) -> tuple[float, ...]:
+    """Times of `RectifiedFlow` with small steps at both ends, for `euler`.
+
+    0, δ, (1 + h) δ, (1 + h)² δ, …, ½ and its mirror image, with 1 + h = (1/2δ)^{2/(N-2)}. Take it where data
+    have a scale much finer than their extent; on data like the noise equal steps are better.
+
+    Args:
+        steps: N, even and at least 4.
+        delta: δ, the first and the last step, in (0, ½); the paper's is 1/max(dimension, N), 1/N by default.
+
+    Returns:
+        The steps + 1 times, from 1 to 0.
+    """
+    whole = isinstance(steps, int) and not isinstance(steps, bool)
+    require(
+        whole and steps >= 4 and steps % 2 == 0,
+        f"steps is {steps!r}; a U-shaped grid has an even number of steps, at least 4",
+    )
+    first = 1 / steps if delta is None else delta
+    require(0 < first < 0.5, f"delta is {first}; give a number in (0, ½), usually 1/max(dimension, steps)")
+    rising = [first * (1 / (2 * first)) ** (2 * j / (steps - 2)) for j in range(steps // 2 - 1)]
+    return (1.0, *(1 - t for t in rising), 0.5, *reversed(rising), 0.0)
+
+
+def ddpm_rf_grid(steps: int, *, c0: float = 2.0, c1: float = 5.0) -> tuple[float, ...]:
+    """Times of `RectifiedFlow` for its stochastic sampler, which is `ancestral`.
+
+    DDPM's signal shares ω_i = Π_{j≤i} (1 - β_j) carried over to the flow, α/γ = √(ω/(1 - ω)), then 0:
+
+        β_1 = N^{-c0},   β_i = f min(1, β_1 (1 + f)^{i-1}),   f = c1 log N/N
+
+    The first time is below 1: start from √(α² + γ²) · noise there. Unless c1 is well above c0 much of the data
+    is left in that start; c1 = 5 is the value of the authors' experiments.
+
+    Args:
+        steps: N, at least 2; one call each, the last of them the data answer, which the paper leaves out.
+        c0: above 0; the last noisy time is about N^{-c0/2}.
+        c1: above 0, with f below 1.
+
+    Returns:
+        The steps + 1 times, decreasing to 0.
+    """
+    whole = isinstance(steps, int) and not isinstance(steps, bool)
+    require(whole and steps >= 2, f"steps is {steps!r}; give a whole number of at least 2")
+    require(0 < c0 < math.inf, f"c0 is {c0}; give a number above 0, usually 2")
+    growth = c1 * math.log(steps) / steps
+    require(
+        0 < growth < 1,
+        f"c1 log(steps)/steps is {growth:.3g} with c1 = {c1} and steps = {steps}; it lies in (0, 1): take more "
+        "steps or a smaller c1",
+    )
+    first = steps**-c0
+    betas = np.array([first, *(growth * min(1.0, first * (1 + growth) ** i) for i in range(1, steps))])
+    share = np.cumsum(np.log1p(-betas))  # log ω
+    alpha, gamma = np.exp(share / 2), np.sqrt(-np.expm1(share))
+    return (*(gamma / (alpha + gamma))[::-1].tolist(), 0.0)
 
 
 def fine_start(times: Sequence[float], order: int) -> tuple[float, ...]:

@@ -75,6 +75,12 @@ class PredictorCorrector:
         """The grid's times."""
         return resolve(self.grid, self.process)
 
+    @cached_property
+    def predictions(self) -> tuple[Plan, ...]:
+        """The predictor's plan of each step."""
+        make = self.predictor or reverse_diffusion
+        return tuple(make(self.process, step) for step in pairwise(self.times))
+
     @property
     def calls(self) -> int:
         """Denoiser calls per sample."""
@@ -103,8 +109,7 @@ class PredictorCorrector:
                 x = x if edit is None else edit(s, x)
             if self.predictor is None and t > 0:
                 continue
-            predict = (self.predictor or reverse_diffusion)(self.process, (s, t))
-            x = run(predict, model, x, cond=cond, generator=source.child(2 + i))
+            x = run(self.predictions[i], model, x, cond=cond, generator=source.child(2 + i))
             x = x if edit is None else edit(t, x)
         return x
 

@@ -140,8 +140,7 @@ def run(
         try:
             row, live = loop.send(answers)
         except StopIteration as done:
-            if not _finite(done.value):
-                _refuse(done.value, f"after {plan.calls} calls")
+            check_finite(done.value, f"after {plan.calls} calls")
             return done.value.to(x.dtype)
         if edit is not None and row.node >= 0:
             live.state = edit(row, live.state)
@@ -181,6 +180,12 @@ def trajectory(
 
     run(plan, model, x, cond=cond, anchor=anchor, generator=generator, edit=keep)
     return torch.stack(states, 1)
+
+
+def check_finite(values: Tensor, where: str) -> None:
+    """Raise NotFinite where values (B, *shape) hold NaN or infinity; `where` says after which call."""
+    if not _finite(values):
+        _refuse(values, where)
 
 
 def _finite(values: Tensor) -> bool:

@@ -140,7 +140,7 @@ def search(
             Endpoints.of(model, teacher, noises, cond=cond, anchor=anchor, noise=noise.shifted(first))
             for first in (0, noises)
         )
-        return _search(model, calls, fitted, held, steps=steps, noise=noise, watch=watch)
+        return _search(model, calls, fitted, held, steps=steps, watch=watch)
     finally:
         model.train(was_training)
 
@@ -199,6 +199,9 @@ def total_steps(steps: int) -> int:
 RANKED = 64
 """Noises on which the named plans are compared."""
 
+NUMBERS = 2**16
+"""Numbers of samples that are differentiated at a time."""
+
 PART = 5
 """All starts are given steps/PART steps, and the best of them the rest."""
 
@@ -248,7 +251,6 @@ def _search(
     held: Endpoints,
     *,
     steps: int,
-    noise: Noise,
     watch: Watch | None,
 ) -> Search:
     few = fitted.take(torch.arange(min(RANKED, len(fitted))))
@@ -259,7 +261,6 @@ def _search(
         start_error = float(held.distances(start).mean())
     trials = _starts(order, held)
     require(bool(trials), f"no named plan of {calls} calls can be improved; give fewer calls", Unsuitable)
-    descend = _adam if next(model.parameters(), None) is not None else _lbfgs
     first = max(1, steps // PART)
     total = total_steps(steps)
     done, complete = 0, True
@@ -273,8 +274,8 @@ def _search(
     try:
         with torch.enable_grad():
             for trial in trials:
-                descend(trial, fitted, held, first, noise, tick)
-            descend(min(trials, key=lambda t: t.error), fitted, held, steps - first, noise, tick)
+                _descend(trial, fitted, held, first, tick)
+            _descend(min(trials, key=lambda t: t.error), fitted, held, steps - first, tick)
     except KeyboardInterrupt:
         complete = False
     best = min(trials, key=lambda t: t.error)
@@ -306,12 +307,16 @@ def _starts(order: list[tuple[float, Plan]], held: Endpoints) -> list[_Trial]:
 def loss_and_gradient(trial: _Trial, parameters: Tensor, ends: Endpoints) -> tuple[float, Tensor]:
     """The pseudo-Huber loss and its gradient; infinite, with no gradient, where the plan leaves the numbers."""
     parameters = parameters.detach().requires_grad_()
-    try:
-        loss = pseudo_huber(ends.distances(trial.plan(parameters)), HUBER)
-        (gradient,) = torch.autograd.grad(loss, parameters)
-    except NotFinite:
-        return math.inf, torch.zeros_like(parameters)
-    value = float(loss.detach())
+    value, gradient = 0.0, torch.zeros_like(parameters)
+    part = max(1, NUMBERS // ends.x[0].numel())
+    for rows in torch.arange(len(ends)).split(part):  # what a network remembers for its gradient is large
+        try:
+            some = ends if len(rows) == len(ends) else ends.take(rows)
+            loss = pseudo_huber(some.distances(trial.plan(parameters)), HUBER) * (len(rows) / len(ends))
+            gradient = gradient + torch.autograd.grad(loss, parameters)[0]
+        except NotFinite:
+            return math.inf, torch.zeros_like(parameters)
+        value += float(loss.detach())
     if not (math.isfinite(value) and bool(torch.isfinite(gradient).all())):
         return math.inf, torch.zeros_like(parameters)
     return value, gradient
@@ -321,9 +326,7 @@ FAR = 1e6
 """What L-BFGS-B is told in place of an infinite loss, so that its line search comes back."""
 
 
-def _lbfgs(
-    trial: _Trial, fitted: Endpoints, held: Endpoints, steps: int, noise: Noise, tick: Callable[[], None]
-) -> None:
+def _descend(trial: _Trial, fitted: Endpoints, held: Endpoints, steps: int, tick: Callable[[], None]) -> None:
     """Go on from the last parameters by L-BFGS on all noises."""
 
     def value(x: np.ndarray) -> tuple[float, np.ndarray]:
@@ -341,30 +344,6 @@ def _lbfgs(
         limits = {"maxiter": steps, "maxcor": 30, "maxfun": 3 * steps, "ftol": 1e-12, "gtol": 1e-10}
         minimize(value, trial.last.numpy(), jac=True, method="L-BFGS-B", callback=after, options=limits)
         trial.look(trial.last, held)
-
-
-BATCH = 64
-RATE = 5e-3
-
-
-def _adam(
-    trial: _Trial, fitted: Endpoints, held: Endpoints, steps: int, noise: Noise, tick: Callable[[], None]
-) -> None:
-    """Go on from the last parameters by Adam on random parts of the noises, at a falling rate."""
-    parameters = trial.last.clone().requires_grad_()
-    optimizer = torch.optim.Adam([parameters], RATE, betas=(0.9, 0.99))
-    for step in range(steps):
-        for group in optimizer.param_groups:
-            group["lr"] = RATE * (1 + math.cos(math.pi * step / steps)) / 2
-        keys = noise.child(trial.step + 2).draw(torch.empty(1, len(fitted), dtype=torch.float64), 0)[0]
-        rows = keys.argsort()[: min(BATCH, len(fitted))]
-        _, parameters.grad = loss_and_gradient(trial, parameters, fitted.take(rows))
-        optimizer.step()
-        trial.step += 1
-        trial.last = parameters.detach().clone()
-        if trial.step % LOOK == 0 or step == steps - 1:
-            trial.look(trial.last, held)
-        tick()
 
 
 def _suited(process: object) -> Interpolant:

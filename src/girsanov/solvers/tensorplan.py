@@ -69,7 +69,7 @@ class TensorPlan:
         first = plans[0]
         for i, plan in enumerate(plans):
             require(
-                _structure(plan) == _structure(first),
+                structure(plan) == structure(first),
                 f"plan {i} ({plan.name}, {plan.calls} calls) and plan 0 ({first.name}, {first.calls} calls) differ "
                 "in more than their numbers; stack plans of one solver on grids of equal length",
             )
@@ -169,7 +169,9 @@ def _times(plan: Plan) -> Tensor:
     return torch.tensor([row.t for row in plan.rows], dtype=torch.float64)
 
 
-def _structure(plan: Plan) -> tuple:
-    """All of a plan but its numbers and names."""
-    rows = [(row.call, row.node, [(t.source, t.register, t.word) for t in row.terms]) for row in plan.rows]
+def structure(plan: Plan) -> tuple:
+    """All of a plan but its numbers and names: plans that agree in it can be stacked."""
+    rows = tuple(
+        (row.call, row.node, tuple((t.source, t.register, t.word) for t in row.terms)) for row in plan.rows
+    )
     return plan.process, plan.predicts, len(plan.spans), rows

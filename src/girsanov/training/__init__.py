@@ -6,7 +6,7 @@ from girsanov.training.configfile import read_card, read_config
 from girsanov.training.hub import push
 from girsanov.training.logs import Log
 from girsanov.training.loop import History, fit
-from girsanov.training.models import load, save
+from girsanov.training.models import load, load_classifier, save
 from girsanov.training.settings import Training
 from girsanov.training.snapshots import posthoc_ema
 from girsanov.training.state import Objective
@@ -19,6 +19,7 @@ __all__ = [
     "Training",
     "fit",
     "load",
+    "load_classifier",
     "posthoc_ema",
     "push",
     "read_card",

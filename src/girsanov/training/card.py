@@ -73,12 +73,15 @@ def written(folder: str, config: Mapping[str, Any], card: Card) -> str:
         card: what was told.
     """
     title = card.name or folder
+    kind, opened, use = "generative model", "load", "x = gv.sample(model, 16, seed=0)"
+    if classifies(config):
+        kind, opened, use = "classifier of noisy samples", "training.load_classifier", ""
     sections = [
         "\n".join(["---", *header(title, config, card), "---\n"]),
         f"# {plain(title)}\n",
-        f"A generative model of samples of shape {config['shape']}, learned with Girsanov.\n",
+        f"A {kind}, for samples of shape {config['shape']}, learned with Girsanov.\n",
         "```python\nimport girsanov as gv\n",
-        f'model = gv.load("{plain(folder)}")\nx = gv.sample(model, 16, seed=0)\n```\n',
+        f'model = gv.{opened}("{plain(folder)}")\n{use}\n```\n',
         table("Model", described(config)),
         table("Training", card.training),
         table("Results", card.results),
@@ -92,7 +95,8 @@ def header(title: str, config: Mapping[str, Any], card: Card) -> Iterator[str]:
     yield 'library_name: "girsanov"'
     if card.license:
         yield f"license: {json.dumps(card.license)}"
-    yield f"tags: {json.dumps(['generative-model', 'diffusion', schedule, *config['predicts']])}"
+    kind = "classifier" if classifies(config) else "generative-model"
+    yield f"tags: {json.dumps([kind, 'diffusion', schedule, *config['predicts']])}"
     if card.dataset and HUB_NAME.fullmatch(card.dataset):
         yield f"datasets: {json.dumps([card.dataset])}"
     if card.results:
@@ -104,6 +108,11 @@ def header(title: str, config: Mapping[str, Any], card: Card) -> Iterator[str]:
             "metrics": [{"type": name, "name": name, "value": value} for name, value in card.results.items()],
         }
         yield f"model-index: {json.dumps([{'name': title, 'results': [result]}])}"
+
+
+def classifies(config: Mapping[str, Any]) -> bool:
+    """Whether the model is a classifier of noisy samples, and no denoiser."""
+    return config["predicts"][0] in ("label", "level")
 
 
 def described(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,15 +7,15 @@ import math
 import torch
 from torch import Tensor
 
-from girsanov.denoiser import Denoiser
 from girsanov.errors import GirsanovError, InputError, NotFinite, Unsuitable, require
 from girsanov.training.batches import TRIAL, Batch, Data, leaves
+from girsanov.training.models import Model
 from girsanov.training.record import Recorder
 from girsanov.training.state import Objective, State
 from girsanov.training.tensorfile import describe
 
 
-def fill_shape(model: Denoiser, data: Data) -> None:
+def fill_shape(model: Model, data: Data) -> None:
     """Note the shape of the samples in the model, or refuse another one than it has."""
     shape = tuple(data.x.shape[1:])
     require(

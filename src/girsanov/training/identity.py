@@ -13,9 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from girsanov.denoiser import Denoiser
 from girsanov.training.batches import Data, leaves
-from girsanov.training.models import registered
+from girsanov.training.models import Model, registered
 from girsanov.training.settings import Training
 from girsanov.training.state import State
 from girsanov.training.tensorfile import describe
@@ -24,7 +23,7 @@ HASHED_BYTES = 2**26
 HASHED_ROWS = 1024
 
 
-def identity(model: Denoiser, objective: Any, data: Data, steps: int, config: Training) -> dict[str, str]:
+def identity(model: Model, objective: Any, data: Data, steps: int, config: Training) -> dict[str, str]:
     """The parts of a run by name, as short texts that are equal if the parts are."""
     tensors = {"x": data.x, **leaves(data.cond, "cond"), **leaves(data.end, "end")}
     found = {name: f"{describe(tensor)} [{digest(tensor)}]" for name, tensor in tensors.items()}

@@ -22,7 +22,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from girsanov.denoiser import Denoiser
 from girsanov.errors import require
 from girsanov.training.batches import VALIDATION, Batch, Data
 from girsanov.training.card import Card
@@ -30,7 +29,7 @@ from girsanov.training.checks import fill_shape, refuse_bad_step, refuse_bad_ste
 from girsanov.training.folder import run_folder
 from girsanov.training.identity import facts, identity
 from girsanov.training.interrupts import Interrupts
-from girsanov.training.models import config_of, save
+from girsanov.training.models import Model, config_of, save
 from girsanov.training.record import Recorder
 from girsanov.training.settings import DEFAULTS, Training, whole
 from girsanov.training.state import Objective, State
@@ -66,7 +65,7 @@ class History:
 
 
 def fit(
-    model: Denoiser,
+    model: Model,
     objective: Objective,
     x: Tensor,
     *,
@@ -78,13 +77,13 @@ def fit(
     config: Training = DEFAULTS,
     card: Card | None = None,
 ) -> History:
-    """Train a denoiser; afterwards it holds the averaged weights and is in evaluation mode.
+    """Train a denoiser or a classifier of noisy samples; afterwards it holds the averaged weights and is in evaluation mode.
 
     Ctrl-C ends the step, saves, and raises KeyboardInterrupt; a second one does not wait.
 
     Args:
         model: trained in place; its `shape` is filled in from x.
-        objective: such as `objectives.score_matching()`.
+        objective: such as `objectives.score_matching()`, or `objectives.classification()` for a classifier.
         x: (N, *shape), float, finite.
         cond: a tree of tensors with N rows, what is known beside x.
         end: (N, *shape), x_1 of each row; or (M, *shape) with M ≠ N, a second population, paired at random.

@@ -8,6 +8,8 @@ Loading runs no code: the process is rebuilt from numbers, the network from the 
 the user passes the module. No field of `config.json` names a file. Everything is checked before a tensor is
 taken over, and differences are named.
 
+A classifier of noisy samples is saved in the same way, and opened with `load_classifier`.
+
 Oracle: a loaded model gives the bits of the saved one (tests/training/test_models.py).
 """
 
@@ -18,17 +20,18 @@ import stat
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import torch
 from torch import nn
 
 from girsanov import networks
+from girsanov.classifier import NoisyClassifier
 from girsanov.denoiser import Denoiser
 from girsanov.errors import InputError, SavedFileError, Unsuitable, choose, require
 from girsanov.files import write_text
 from girsanov.processes import Interpolant
-from girsanov.training.card import Card, written
+from girsanov.training.card import Card, classifies, written
 from girsanov.training.configfile import (
     CARD,
     CONFIG,
@@ -47,15 +50,19 @@ from girsanov.training.tensorfile import (
     refuse_pickle,
     write_tensors,
 )
+from girsanov.typing import Shape
 
 T = TypeVar("T")
 
+Model = Denoiser | NoisyClassifier
+"""What can be trained and saved."""
 
-def save(model: Denoiser, folder: str | Path, *, card: Card | None = None) -> Path:
+
+def save(model: Model, folder: str | Path, *, card: Card | None = None) -> Path:
     """Save a model as `model.safetensors`, `config.json` and `README.md`.
 
     Args:
-        model: a denoiser of an `Interpolant`.
+        model: a denoiser of an `Interpolant`, or a classifier of its noisy samples.
         folder: created if needed; a model that was saved there before is replaced.
         card: what the model card says beside what the model itself tells.
 
@@ -91,32 +98,68 @@ def load(folder: str | Path, network: nn.Module | None = None, *, revision: str 
     Raises:
         SavedFileError: a file is missing, cut short, altered, foreign, a pickle, or of a newer version; or
             the tensors do not fit the network. The message names the differences.
-        InputError: a network or process that does not exist, or one that has to be given.
+        InputError: a network or process that does not exist, or one that has to be given; or a classifier.
     """
+    saved = _opened(folder, network, revision)
+    require(not saved.classifies, f"{folder} holds a classifier; open it with load_classifier")
+    model = Denoiser(
+        saved.network, saved.process, predicts=saved.predicts, data_std=saved.data_std, shape=saved.shape
+    )
+    _fill(model.network, saved.weights)
+    return model.eval()
+
+
+def load_classifier(
+    folder: str | Path, network: nn.Module | None = None, *, revision: str | None = None
+) -> NoisyClassifier:
+    """Load a saved classifier of noisy samples; arguments and errors are those of `load`."""
+    saved = _opened(folder, network, revision)
+    require(saved.classifies, f"{folder} holds a denoiser; open it with load")
+    word: Literal["label", "level"] = "label" if saved.predicts == ["label"] else "level"
+    model = NoisyClassifier(
+        saved.network, saved.process, predicts=word, data_std=saved.data_std, shape=saved.shape
+    )
+    _fill(model.network, saved.weights)
+    return model.eval()
+
+
+class _Saved(NamedTuple):
+    """What a saved model is built from; the network is not filled yet."""
+
+    network: nn.Module
+    process: Interpolant
+    predicts: list[str]
+    data_std: float | None
+    shape: Shape | None
+    weights: Path
+    classifies: bool
+
+
+def _opened(folder: str | Path, network: nn.Module | None, revision: str | None) -> _Saved:
     place = located(folder, revision)
     config = read_config(place)
     where = str(place / CONFIG)
     check_weights(place, config)
-    model = Denoiser(
+    return _Saved(
         _network(config, network, where),
         Interpolant.from_config(field(config, "process", dict, where)),
-        predicts=_list_of(str, config, "predicts", where),
-        data_std=None if config["data_std"] is None else field(config, "data_std", float, where),
-        shape=None if config["shape"] is None else tuple(_list_of(int, config, "shape", where)),
+        _list_of(str, config, "predicts", where),
+        None if config["data_std"] is None else field(config, "data_std", float, where),
+        None if config["shape"] is None else tuple(_list_of(int, config, "shape", where)),
+        place / WEIGHTS,
+        classifies(config),
     )
-    _fill(model.network, place / WEIGHTS)
-    return model.eval()
 
 
-def config_of(model: Denoiser, card: Card) -> dict[str, Any]:
+def config_of(model: Model, card: Card) -> dict[str, Any]:
     """What `config.json` says, but for the checksum of the weights.
 
     Raises:
         Unsuitable: the process has no configuration, or the network a name that `load` could be given.
     """
     require(
-        isinstance(model, Denoiser) and isinstance(model.process, Interpolant),
-        f"only a Denoiser of an Interpolant can be saved, and this is {type(model).__name__} of "
+        isinstance(model, Model) and isinstance(model.process, Interpolant),
+        f"only a Denoiser or NoisyClassifier of an Interpolant can be saved, and this is {type(model).__name__} of "
         f"{getattr(model, 'process', None)!r}",
         Unsuitable,
     )

@@ -15,11 +15,11 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from girsanov.denoiser import Denoiser
 from girsanov.errors import SavedFileError, require
 from girsanov.noise import Randomness
 from girsanov.training.averages import LENGTHS, Average, power, ramped
 from girsanov.training.batches import Batch, mapped
+from girsanov.training.models import Model
 from girsanov.training.settings import Training
 from girsanov.training.strict import field
 from girsanov.training.team import Team
@@ -33,11 +33,11 @@ DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Objective(Protocol):
-    """What is minimized: one loss for each sample."""
+    """What is minimized: one loss for each sample; it says which models it trains."""
 
     def __call__(
         self,
-        model: Denoiser,
+        model: Any,
         x0: Tensor,
         *,
         cond: Tree = None,
@@ -59,7 +59,7 @@ class State:
         InputError: nothing to train, or weights that are not float32 or float64.
     """
 
-    def __init__(self, model: Denoiser, steps: int, config: Training) -> None:
+    def __init__(self, model: Model, steps: int, config: Training) -> None:
         self.model, self.steps, self.config = model, steps, config
         self.named = {name: p for name, p in model.named_parameters() if p.requires_grad}
         self.parameters = list(self.named.values())

@@ -120,16 +120,16 @@ def compare(report: Report, seed: int, ours: Denoiser) -> None:
     with torch.no_grad():
         found = {
             "regression": restoration.regress(flat, worse),
-            f"VP, {FEW} steps": sample(vp, n, cond=worse, solver=ancestral_uniform(FEW), seed=seed),
-            f"ours, {FEW} steps": draw(FEW),
-            "ours, 100 steps": draw(report.budget.pick(smoke=3, cpu=100)),
+            f"VP, {FEW}": sample(vp, n, cond=worse, solver=ancestral_uniform(FEW), seed=seed),
+            f"ours, {FEW}": draw(FEW),
+            "ours, 100": draw(report.budget.pick(smoke=3, cpu=100)),
         }
     reading = report.budget.pick(smoke=2, cpu=400)
     far = {name: restoration.feature_distance(x, truth, reading) for name, x in found.items()}
     near = {name: restoration.psnr(x, truth) for name, x in found.items()}
-    report.add(PERCEPTION, seed, ours=far["ours, 100 steps"], baseline=far["regression"])
-    report.add(FIDELITY, seed, ours=near["ours, 100 steps"], baseline=near["regression"])
-    report.add(START, seed, ours=far[f"ours, {FEW} steps"], baseline=far[f"VP, {FEW} steps"])
+    report.add(PERCEPTION, seed, ours=far["ours, 100"], baseline=far["regression"])
+    report.add(FIDELITY, seed, ours=near["ours, 100"], baseline=near["regression"])
+    report.add(START, seed, ours=far[f"ours, {FEW}"], baseline=far[f"VP, {FEW}"])
     report.kept.setdefault("plane", []).append((near, far))
     rows = {"degraded": worse} | found | {"truth": truth}
     report.kept.setdefault("pictures", {name: x[:9] for name, x in rows.items()})
@@ -159,7 +159,7 @@ def figure(report: Report) -> Figure:
     plane.set_yscale("log")
     plane.set_xlabel("PSNR, dB: closer to the truth →", fontsize=8)
     plane.set_title("Fréchet distance: less like digits ↑", fontsize=9)
-    plane.legend(fontsize=7, frameon=False)
+    plane.legend(fontsize=7, frameon=False, title="method, steps", title_fontsize=7)
     for i, values in enumerate(report.kept["final"].values()):
         spread.plot([i] * len(values), values, "o", ms=6, color=PALETTE[i])
         spread.plot([i - 0.2, i + 0.2], [sum(values) / len(values)] * 2, color=PALETTE[i])

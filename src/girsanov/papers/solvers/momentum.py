@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.nn.functional import max_pool2d
 
 from girsanov.denoiser import AbstractDenoiser
+from girsanov.errors import NotFinite
 from girsanov.guidance import classifier_free
 from girsanov.papers import PALETTE, Bar, Budget, Claim, Paper, Report, canvas, digits
 from girsanov.processes import EDM, VP
@@ -157,12 +158,11 @@ def limit(make: Callable[..., Plan], steps: int) -> float:
 
     def grows(rate: float) -> bool:
         size.clear()
-        run(
-            plan,
-            Linear(rate / step),
-            x,
-            edit=lambda row, now: size.update({row.node: abs(now.item())}) or now,
-        )
+        model = Linear(rate / step)
+        try:
+            run(plan, model, x, edit=lambda row, now: size.update({row.node: abs(now.item())}) or now)
+        except NotFinite:
+            return True
         return size[steps] > size[steps // 2]
 
     low, high = -25.0, -0.05
