@@ -197,7 +197,7 @@ def timeline(ax: Axes, schedules: list[SolverSchedule]) -> None:
         ax.axhline(-row, color="#d0d0d0", lw=0.8, zorder=0)
     ax.set(
         xlabel="log-SNR of the call",
-        title="found: the order of each step",
+        title="found: order of each step",
         xlim=(-6, 4.6),
         ylim=(-len(schedules) + 0.3, 0.9),
     )
@@ -213,8 +213,8 @@ def figure(report: Report) -> Figure:
     drawing, (one, two, middle, right) = canvas(report, panels=4, equal=(0, 1), height=3.2)
     name, of_fixed, of_found = report.kept["best"][0]
     titles = {
-        "fixed": f"5 calls, {name}:\ndistance {of_fixed:.3g}",
-        "S³": f"5 calls, S³:\ndistance {of_found:.3g}",
+        "fixed": f"{name}\nmean distance {of_fixed:.3f}",
+        "S³": f"found by S³\nmean distance {of_found:.3f}",
     }
     for ax, (key, x) in zip((one, two), report.kept["samples"].items(), strict=True):
         colour = report.kept["apart"][key].clamp(min=1e-3).log10()
@@ -230,8 +230,8 @@ def figure(report: Report) -> Figure:
     middle.axhline(1, color="#7d7d7d", lw=0.8, ls="--")
     middle.set(
         xlabel="evaluations",
-        ylabel="score / distance of the best fixed solver",
-        title="the searches",
+        ylabel="score / best fixed solver on fresh noises",
+        title="searches: 3 mixtures, their mean",
         ylim=(0, 2),
     )
     middle.legend(fontsize=8, frameon=False)
