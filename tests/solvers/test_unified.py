@@ -153,7 +153,8 @@ def test_json_round_trip():
     [
         (lambda: SolverStep(1.0), r"t = 1.0; give a time in \[0, 1\)"),
         (lambda: SolverStep(0.5, "velocity"), "form"),
-        (lambda: SolverStep(0.5, order=5), "order is 5; a step has 1 to 4"),
+        (lambda: SolverStep(0.5, order=5), "order is 5; a step has a whole number, 1 to 4"),
+        (lambda: SolverStep(0.5, order=2.0), "whole number"),
         (lambda: SolverStep(0.5, order=2, points=2), "points is 2"),
         (lambda: SolverStep(0.5, relaxation="bh3"), "relaxation"),
         (lambda: SolverStep(0.5, relaxation=math.nan), "finite"),

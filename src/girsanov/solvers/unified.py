@@ -75,9 +75,12 @@ class SolverStep:
     def __post_init__(self) -> None:
         require(0 <= self.t < 1, f"a step reaches t = {self.t}; give a time in [0, 1)")
         choose(self.form, dict.fromkeys(("data", "noise")), "form")
-        require(self.order in ORDERS, f"order is {self.order}; a step has 1 to 4")
         require(
-            self.points is None or 1 <= self.points < self.order,
+            isinstance(self.order, int) and self.order in ORDERS,
+            f"order is {self.order}; a step has a whole number, 1 to 4",
+        )
+        require(
+            self.points is None or (isinstance(self.points, int) and 1 <= self.points < self.order),
             f"points is {self.points}; a step of order {self.order} takes None or 1 to {self.order - 1}",
         )
         if isinstance(self.relaxation, str):
