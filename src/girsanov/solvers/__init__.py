@@ -6,6 +6,7 @@ from girsanov.solvers.churn import Interval, edm_churn, restart
 from girsanov.solvers.diffusers import from_diffusers, to_diffusers
 from girsanov.solvers.endpoint import Endpoints, pseudo_huber
 from girsanov.solvers.evodiff import EVODiff
+from girsanov.solvers.evolution import Evolved, search_schedule
 from girsanov.solvers.exponential import adams_bashforth, exponential
 from girsanov.solvers.grids import Grid, ddpm_rf_grid, fine_start, grid, u_shaped_grid
 from girsanov.solvers.langevin import PredictorCorrector
@@ -30,14 +31,17 @@ from girsanov.solvers.search import Search, search
 from girsanov.solvers.stochastic import dpm_ancestral, dpm_singlestep_sde, sa_solver
 from girsanov.solvers.tensorplan import TensorPlan
 from girsanov.solvers.time_shift import TimeShift
+from girsanov.solvers.unified import EARLIER, SolverSchedule, SolverStep, unified
 from girsanov.solvers.unipc import unipc
 
 __all__ = [
+    "EARLIER",
     "SOLVERS",
     "TABLEAUS",
     "Affine",
     "EVODiff",
     "Endpoints",
+    "Evolved",
     "GaussianFlow",
     "Grid",
     "Interval",
@@ -50,6 +54,8 @@ __all__ = [
     "Sampler",
     "Search",
     "Skipped",
+    "SolverSchedule",
+    "SolverStep",
     "TensorPlan",
     "Term",
     "TimeShift",
@@ -88,11 +94,13 @@ __all__ = [
     "sa_solver",
     "sample",
     "search",
+    "search_schedule",
     "solver",
     "steps",
     "to_diffusers",
     "trajectory",
     "u_shaped_grid",
+    "unified",
     "unipc",
     "variational_bound",
 ]
