@@ -115,7 +115,8 @@ def run_paper(budget: Budget) -> Report:
                 guided, SOLVERS["2M"], budget.pick(smoke=20, cpu=200), budget.pick(smoke=10, cpu=50), seed
             )
             floor = f"2M with 200 calls has {magnitude(many):.3f} on seed {seed}: guidance alone leaves the range here."
-            report.note(FEWER, floor), report.note(FEWER_2M, floor)
+            report.note(FEWER, floor)
+            report.note(FEWER_2M, floor)
             report.kept["images"] = {**{name: of[CALLS] for name, of in drawn.items()}, "2M, 200 calls": many}
     stability(report)
     return report
