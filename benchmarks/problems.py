@@ -29,7 +29,7 @@ import torch
 from scipy.optimize import minimize
 from torch import Tensor
 
-from girsanov import data, exact
+from girsanov import data, exact, solvers
 from girsanov.denoiser import AbstractDenoiser
 from girsanov.processes import Interpolant
 from girsanov.solvers import Plan, PlanBuilder
@@ -114,6 +114,20 @@ class Spectrum(AbstractDenoiser):
             _, now = plan.call(plan.start, t, stage=True)
             total = total + weight * self.process.alpha(t) * now.data
         return plan.finish(total, 0.0)
+
+
+class ExactMap:
+    """The flow of a spectrum as a teacher."""
+
+    calls = 0
+
+    def __call__(self, model: Spectrum, x: Tensor, *, cond=None, anchor=None, generator=None) -> Tensor:
+        return model.exact() * x
+
+
+def searched(problem: Spectrum, calls: int) -> Plan:
+    """The plan that `solvers.search` finds for a spectrum."""
+    return solvers.search(problem, calls, teacher=ExactMap(), noises=4, steps=600).plan
 
 
 def spectrum(

@@ -20,7 +20,7 @@ from functools import cache
 
 import torch
 from common import Result, main
-from problems import JUDGED_ON, SEARCHED_ON, garments, spectrum
+from problems import JUDGED_ON, SEARCHED_ON, garments, searched, spectrum
 from solver_accuracy import PROCESS, peer_end, schedulers
 from torch import Tensor
 
@@ -31,8 +31,8 @@ from girsanov.solvers import Endpoints, Plan, grid
 from girsanov.solvers.search import named_plans
 
 P1_CALLS, P2_CALLS = (3, 4, 5, 6, 7, 8, 10, 15, 20), (5, 7, 10, 20)
-DIFFUSERS, AFFINE, RATIONAL = "diffusers, best", "best affine plan", "rational bound"
-BOUNDS = (DIFFUSERS, AFFINE, RATIONAL)
+DIFFUSERS, SEARCHED, AFFINE, RATIONAL = "diffusers, best", "searched", "best affine plan", "rational bound"
+BOUNDS = (DIFFUSERS, SEARCHED, AFFINE, RATIONAL)
 
 Errors = dict[str, dict[int, float]]
 """By solver and number of calls."""
@@ -91,6 +91,7 @@ def p1(calls: Iterable[int] = P1_CALLS) -> tuple[Errors, dict[int, str]]:
     errors, names = table(calls, known.error, fresh.error), dict[int, str]()
     for n in calls:
         names[n], errors.setdefault(DIFFUSERS, {})[n] = best_of_diffusers(n, known.error, fresh.error)
+        errors.setdefault(SEARCHED, {})[n] = fresh.error(searched(known, n))
         errors.setdefault(AFFINE, {})[n] = fresh.best_affine(n)[0]
         errors.setdefault(RATIONAL, {})[n] = fresh.best_affine(n, free=True)[0]
     return errors, names
