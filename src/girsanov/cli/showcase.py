@@ -114,8 +114,8 @@ def strange(found: Findings) -> str:
     )
     return html.section(
         "What the model finds strange",
-        "The probability flow gives the density of any picture. The same held-out digits, rolled to the right by "
-        f"{SHIFT} columns, are less likely in {found.numbers['shifted_told_by_likelihood']:.1%} of all pairs.",
+        f"The probability flow gives the density of any picture. Of {len(usual)} held-out digits, those rolled to the right "
+        f"by {SHIFT} columns are less likely in {found.numbers['shifted_told_by_likelihood']:.1%} of all pairs.",
         html.figure(chart, "Digits against shifted digits"),
     )
 
