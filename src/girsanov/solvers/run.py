@@ -19,7 +19,7 @@ from girsanov.denoiser import AbstractDenoiser
 from girsanov.errors import NotFinite, Unsuitable
 from girsanov.noise import Randomness, Source, as_source
 from girsanov.processes.base import like_batch
-from girsanov.solvers.plan import ANCHOR, INITIAL, NOISE, OUTPUT, STATE, Key, Plan, Row
+from girsanov.solvers.plan import ANCHOR, INITIAL, OUTPUT, STATE, Key, Plan, Row
 from girsanov.solvers.tensorplan import TensorPlan
 from girsanov.typing import Tree
 
@@ -64,22 +64,21 @@ def steps(plan: Plan | TensorPlan, x: Tensor, source: Source, anchor: Tensor | N
     """
     wide = torch.float32 if x.dtype in (torch.float16, torch.bfloat16) else x.dtype
     live = Live(x.to(wide), None if anchor is None else anchor.to(wide))
-    registers = live.registers
+    registers, learned = live.registers, isinstance(plan, TensorPlan)
     for r, (row, terms, released) in enumerate(zip(plan.rows, plan.program, plan.releases, strict=True)):
         total: Tensor | None = None
         for register, coefficient in terms:
-            if register[0] == NOISE:
-                _, index, _ = register
+            value = registers.get(register)
+            if value is None:  # a draw, the only thing that is in no register
+                index = register[1]
                 value = source.draw(registers[INITIAL, 0, 0], index, span=plan.spans[index])
-            else:
-                value = registers[register]
-            if isinstance(coefficient, Tensor):  # learned, or one a sample: gradients forbid adding in place
+            if learned:  # or one number a sample: gradients forbid adding in place
                 value = value * like_batch(coefficient, value)
                 total = value if total is None else total + value
             elif total is None:
                 total = value if coefficient == 1.0 and len(terms) == 1 else value * coefficient
             else:
-                total.add_(value, alpha=coefficient)
+                total.add_(value, alpha=coefficient)  # type: ignore[arg-type]
         assert total is not None
         key = (STATE, r, 0)
         registers[key] = total
