@@ -1,7 +1,7 @@
 """The CPU-sized CIFAR: a small U-Net on Fashion-MNIST, and the features by which its samples are judged.
 
-Model: 496,297 parameters, unconditional, EDM, 3,000 steps of batch 64, seed 0: about 15 minutes on two
-quiet cores. Judge: the 64 features before the last layer of a classifier that has seen the 60,000 labelled
+Model: 496,297 parameters, unconditional, EDM, 3,000 steps of batch 64, seed 0, 0.44 s a step
+on one core. Judge: the 64 features before the last layer of a classifier that has seen the 60,000 labelled
 training pictures for two passes, seed 0. Both follow from their seeds and are kept under runs/, whence the
 training goes on if it was stopped.
 
@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from girsanov import data, networks, objectives, processes
 from girsanov.denoiser import Denoiser
-from girsanov.metrics import Interval, bootstrap_interval, frechet_distance
+from girsanov.metrics import frechet_distance
 from girsanov.noise import Noise, uniform
 from girsanov.training import Training, fit, load
 
@@ -82,17 +82,12 @@ def features(network: nn.Module, x: Tensor) -> Tensor:
     return torch.cat(found)
 
 
-def distance(x: Tensor, reference: Tensor) -> Interval:
-    """The Fréchet distance of features (N, 64), with its 90 % bootstrap interval."""
-    return bootstrap_interval(frechet_distance, x, reference)
-
-
 if __name__ == "__main__":
-    torch.set_num_threads(torch.get_num_threads())
     network = judge()
     (train, _), (fresh, label) = data.fashion_mnist(), data.fashion_mnist("test")
     with torch.no_grad():
         right = torch.cat([network(part, torch.zeros(len(part))).argmax(1) for part in fresh.split(500)])
     print(f"the judge is right on {float((right == label).float().mean()):.2%} of the test pictures")
     model()
-    print("real against real:", distance(features(network, train[:5000]), features(network, fresh[:5000])))
+    parts = (features(network, x[:5000]) for x in (train, fresh))
+    print(f"real against real, Fréchet distance: {float(frechet_distance(*parts)):.4g}")

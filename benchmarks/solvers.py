@@ -1,11 +1,11 @@
-"""Every solver on three problems: how far it ends from the exact flow, against the number of network calls.
+"""Every solver on two problems: how far it ends from the exact flow, against the number of network calls.
 
 P1, Gaussian data with the covariance of photographs, where errors and the best affine plan are closed forms; P2, a
 mixture of 64 Gaussians fitted to Fashion-MNIST, with its exact score. Each solver takes the grid that was best on
 other photographs and other noises than it is judged on, and so does the peer, the best configuration of diffusers.
 
 Both run on the DDPM chain that diffusers has, from its last ᾱ to 0, where every solver ends with the denoiser's
-answer. P3, a U-Net trained on Fashion-MNIST, takes an hour and stands in fashion.py.
+answer. The model and the judge of a third problem, pictures, are in fashion.py; solvers are not ranked on it yet.
 
     python benchmarks/solvers.py [--json] [--docs]      --docs writes docs/solver-benchmark.md and its figure
 """
