@@ -22,12 +22,20 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from girsanov.errors import Unsuitable, choose, require
-from girsanov.processes import Convertible, GaussianConditional, Interpolant, need
+from girsanov.processes import (
+    AffineConditional,
+    Convertible,
+    GaussianConditional,
+    Interpolant,
+    Learnable,
+    need,
+)
 from girsanov.processes.base import like_batch
 from girsanov.processes.conversion import WORDS
 from girsanov.processes.functions import sqrt
@@ -45,7 +53,7 @@ class AbstractDenoiser(nn.Module, ABC):
         shape: the shape of one sample, if known.
     """
 
-    process: Convertible
+    process: Any
     stored: tuple[str, ...]
     shape: Shape | None = None
 
@@ -71,6 +79,11 @@ class AbstractDenoiser(nn.Module, ABC):
         self, word: str, x: Tensor, t: Time, *, cond: Tree = None, anchor: Tensor | None = None
     ) -> Tensor:
         """The conditional expectation of a word (see `processes.conversion`), (B, *shape)."""
+        if isinstance(self.process, Learnable):
+            answers = self(x, t, cond=cond, anchor=anchor)
+            if word in self.stored:
+                return answers[self.stored.index(word)]
+            return self.process.read(word, self.stored, answers, x, t)
         found = need(self.process, Convertible, word).coefficients(word, self.stored, like_batch(t, x))
         answers = self(x, t, cond=cond, anchor=anchor)
         result = combine(found.words, answers)
@@ -104,7 +117,7 @@ class Denoiser(AbstractDenoiser):
         network: called as network(x, t, cond), with t (B,), float32 at least even where x is bfloat16,
             which holds 8 bits of a time; answers (B, *shape), or with two words twice as many channels,
             split along dimension 1.
-        process: any Gaussian interpolant.
+        process: any interpolant, whatever the law of its noise, or a `Learnable` process, on its own terms.
         predicts: the stored word or words. With preconditioning the network's target is the same for
             every word and this chooses the storage only.
         data_std: the standard deviation of the data, for EDM's preconditioning; None for none.
@@ -115,12 +128,10 @@ class Denoiser(AbstractDenoiser):
         UnknownName: a prediction that does not exist.
     """
 
-    process: GaussianConditional
-
     def __init__(
         self,
         network: nn.Module,
-        process: GaussianConditional,
+        process: AffineConditional | Learnable,
         *,
         predicts: str | Sequence[str] = "data",
         data_std: float | None = 0.5,
@@ -128,9 +139,14 @@ class Denoiser(AbstractDenoiser):
     ) -> None:
         super().__init__()
         stored = (predicts,) if isinstance(predicts, str) else tuple(predicts)
+        self.network, self.process, self.stored = network, process, stored
+        self.data_std, self.shape = data_std, None if shape is None else tuple(shape)
+        if isinstance(process, Learnable):
+            _check_learnable(process, stored, data_std)
+            return
         for word in stored:
             choose(word, dict.fromkeys(WORDS), "prediction")
-        need(process, GaussianConditional, "Denoiser")
+        need(process, AffineConditional, "Denoiser")
         require(
             "end" not in stored or process.end != "noise",
             f"predicts='end', and {process!r} has no x_1; predict another word",
@@ -144,12 +160,13 @@ class Denoiser(AbstractDenoiser):
                 f"{', '.join(stored)} on {process!r}. Give data_std=None.",
                 Unsuitable,
             )
-        self.network, self.process, self.stored = network, process, stored
-        self.data_std, self.shape = data_std, None if shape is None else tuple(shape)
 
     def forward(
         self, x: Tensor, t: Time, *, cond: Tree = None, anchor: Tensor | None = None
     ) -> tuple[Tensor, ...]:
+        if isinstance(self.process, Learnable):
+            (word,) = self.stored
+            return (self.process.finish(word, x, t, self._ask(x, t, cond, anchor)),)
         self.process.check_anchor(anchor)
         if self.data_std is None:
             answer = self._ask(x, t, cond, anchor)
@@ -181,6 +198,15 @@ class Denoiser(AbstractDenoiser):
         return self.network(x, t.to(kind).expand(x.shape[0]), cond)
 
 
+def _check_learnable(process: Learnable, stored: tuple[str, ...], data_std: float | None) -> None:
+    require(
+        len(stored) == 1 and stored[0] in process.words and data_std is None,
+        f"a denoiser of {process!r} stores one of {', '.join(process.words)} and is not preconditioned; give "
+        f"predicts={process.words[0]!r}, data_std=None, not predicts={stored!r}, data_std={data_std}",
+        Unsuitable,
+    )
+
+
 class Rescaled(AbstractDenoiser):
     """A model of one process as the denoiser of another: any model under any schedule, without training.
 
@@ -208,7 +234,7 @@ class Rescaled(AbstractDenoiser):
         for given in (model.process, process):
             need(given, GaussianConditional, "Rescaled")
             require(given.end == "noise", f"Rescaled needs one-sided processes, not {given!r}", Unsuitable)
-        known: Interpolant = model.process  # type: ignore[assignment]
+        known: Interpolant = model.process
         cleanest = float(process.time_at(known.log_snr(known.t_min)))
         self.process = replace(process, t_min=max(process.t_min, cleanest))
         self.model, self.shape, self._known = model, model.shape, known
@@ -261,7 +287,7 @@ class Joined(AbstractDenoiser):
         return tuple(answer for model in self.models for answer in model(x, t, cond=cond, anchor=anchor))
 
 
-def noise_input(process: GaussianConditional, t: Time) -> Time:
+def noise_input(process: AffineConditional, t: Time) -> Time:
     """-λ/4, cut at |λ| = 15: the time as a preconditioned network receives it."""
     log_snr = process.log_snr(t)
     if isinstance(log_snr, Tensor):

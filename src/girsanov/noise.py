@@ -59,6 +59,63 @@ def rademacher(draw: Primitive) -> Tensor:
     return torch.where(draw.uniform() < 0.5, -1.0, 1.0)
 
 
+@dataclass(frozen=True)
+class Stable:
+    """The isotropic α-stable law, E exp(i⟨ξ, z⟩) = exp(-‖ξ‖^α): one heavy tail for all coordinates of a sample.
+
+    z = √(2A) g with g normal and A positive (α/2)-stable, E exp(-sA) = exp(-s^{α/2}), drawn by Kanter's
+    formula. index = 2 is N(0, 2I); below it the variance is infinite, and below or at 1 the mean too.
+
+    Args:
+        index: α in (0, 2].
+        largest: A is cut there; jumps then end at about √(2 · largest).
+
+    Source: Kanter (1975), Stable densities under change of scale and total variation inequalities.
+    """
+
+    index: float
+    largest: float = math.inf
+
+    def __post_init__(self) -> None:
+        require(0 < self.index <= 2, f"the index of a stable law is {self.index}; give a number in (0, 2]")
+        require(self.largest > 0, f"largest is {self.largest}; give a number above 0, such as 20")
+
+    def __call__(self, draw: Primitive) -> Tensor:
+        g, k = draw.normal(), self.index / 2
+        angle = math.pi * _one_a_sample(draw)
+        wait = -_one_a_sample(draw).log()
+        size = angle.mul(k).sin() / angle.sin() ** (1 / k)
+        size = size * (angle.mul(1 - k).sin() / wait) ** ((1 - k) / k)
+        return g * _broadcast((2 * size.clamp(max=self.largest)).sqrt(), g)
+
+
+@dataclass(frozen=True)
+class StudentT:
+    """The multivariate Student-t law, z = g √(df/χ²_df) with one χ² a sample; df → ∞ is the normal law."""
+
+    df: float
+
+    def __post_init__(self) -> None:
+        require(0 < self.df < math.inf, f"df is {self.df}; give a finite number above 0, or take `normal`")
+
+    def __call__(self, draw: Primitive) -> Tensor:
+        from scipy.special import gammaincinv  # a quarter of a second, for those who need it
+
+        g = draw.normal()
+        chi2 = 2 * torch.from_numpy(gammaincinv(self.df / 2, _one_a_sample(draw).numpy(force=True)))
+        return g * _broadcast((self.df / chi2).sqrt(), g)
+
+
+def _one_a_sample(draw: Primitive) -> Tensor:
+    """A uniform number inside (0, 1) for each sample, (B,) in float64: two draws of 24 bits make one of 48."""
+    high, low = (draw.uniform().flatten(1)[:, 0].double() for _ in range(2))
+    return (high + low * 2.0**-24).clamp(2.0**-50, 1 - 2.0**-50)
+
+
+def _broadcast(size: Tensor, like: Tensor) -> Tensor:
+    return size.to(like.device, like.dtype).reshape(-1, *[1] * (like.ndim - 1))
+
+
 class Source(Protocol):
     """What an algorithm draws from."""
 

@@ -226,7 +226,7 @@ def test_what_cannot_be_saved_is_refused(tmp_path):
 
     model = mlp()
     model.process = Other()
-    with pytest.raises(Unsuitable, match="Interpolant"):
+    with pytest.raises(Unsuitable, match="known process"):
         save(model, tmp_path)
     assert list(tmp_path.iterdir()) == []
 

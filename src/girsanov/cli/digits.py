@@ -208,7 +208,7 @@ def path(model: AbstractDenoiser, n: int, calls: int, seed: int) -> tuple[Tensor
     """
     plan, source, cond = make_plan(model, calls), Noise(seed), ten_classes(n)
     assert model.shape is not None
-    x = model.process.reference(torch.empty(n, *model.shape), generator=source)  # type: ignore[attr-defined]
+    x = model.process.reference(torch.empty(n, *model.shape), generator=source)
     loop, answers = steps(plan, x, source), None
     states, guesses = [], []
     try:

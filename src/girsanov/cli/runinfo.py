@@ -33,7 +33,7 @@ def of_model(run: Run) -> list[tuple[str, str]]:
         f"{name} {value}" for name, value in config.items() if name != "network" and value is not None
     )
     count = sum(p.numel() for p in model.network.parameters())
-    known = ", ".join(for_process(model.process))  # type: ignore[arg-type]
+    known = ", ".join(for_process(model.process))
     return [
         ("network", f"{type(model.network).__name__}, {count:,} parameters ({sizes})"),
         ("process", repr(model.process)),

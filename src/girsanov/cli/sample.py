@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from girsanov.cli.runs import Run
     from girsanov.denoiser import AbstractDenoiser
     from girsanov.noise import Randomness
-    from girsanov.solvers import Plan
+    from girsanov.solvers import Sampler
     from girsanov.typing import Tree
 
 
@@ -54,13 +54,13 @@ def sample(
     sampler = chosen_plan(opened, solver, steps, plan)
     model = guided(opened, guidance)
     calls = sampler.calls * getattr(model, "calls_per_call", 1)
-    note(f"{sampler.name}: {calls} network calls a sample")
+    note(f"{getattr(sampler, 'name', type(sampler).__name__)}: {calls} network calls a sample")
     x = draw(model, n, sampler, cond=cond, batch_size=batch_size, seed=seed)
     write(out, x, opened, cond)
     wrote(out)
 
 
-def chosen_plan(run: Run, solver: str | None, steps: int, plan: Path | None) -> Plan:
+def chosen_plan(run: Run, solver: str | None, steps: int, plan: Path | None) -> Sampler:
     """The sampler that was asked for, or the recommended one.
 
     Raises:
@@ -69,12 +69,12 @@ def chosen_plan(run: Run, solver: str | None, steps: int, plan: Path | None) -> 
     """
     from girsanov.errors import require
     from girsanov.solvers import SOLVERS, Plan
-    from girsanov.solvers.sampling import make_plan
+    from girsanov.solvers.sampling import make_sampler
 
     require(plan is None or solver is None, "--plan is a whole sampler. Leave --solver out, or --plan.")
     if plan is not None:
         return Plan.load(plan)
-    return make_plan(run.model, steps, None if solver is None else lookup(solver, SOLVERS, "solver"))
+    return make_sampler(run.model, steps, None if solver is None else lookup(solver, SOLVERS, "solver"))
 
 
 def guided(run: Run, guidance: float) -> AbstractDenoiser:
@@ -94,7 +94,7 @@ def guided(run: Run, guidance: float) -> AbstractDenoiser:
 def draw(
     model: AbstractDenoiser,
     n: int,
-    plan: Plan,
+    plan: Sampler,
     *,
     cond: Tensor | None,
     seed: int,
@@ -113,7 +113,7 @@ def draw(
 class Watched:
     """A sampler that tells how many samples are done."""
 
-    def __init__(self, plan: Plan, tick: Tick) -> None:
+    def __init__(self, plan: Sampler, tick: Tick) -> None:
         self.plan, self.tick = plan, tick
 
     @property

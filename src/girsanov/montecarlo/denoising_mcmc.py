@@ -141,7 +141,7 @@ class DenoisingMCMC:
         return Drawn(
             torch.cat([found for found, _ in emitted])[:n],
             torch.arange(chains).repeat(rounds)[:n],
-            model.process.gamma(self.kernel.times(state.levels)[level]),  # type: ignore[attr-defined]
+            model.process.gamma(self.kernel.times(state.levels)[level]),
             (spent + walked + drawn * (self.calls - self.skip)) / n,
             (walked + chains) / n,
         )

@@ -13,7 +13,7 @@ COUPLING is for couplings that draw.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -58,8 +58,8 @@ class Objective(Protocol):
         """
 
 
-def process_of(model: AbstractDenoiser) -> GaussianConditional:
-    """The process that the model reverses; a bare network is refused."""
+def process_of(model: AbstractDenoiser, capability: type = GaussianConditional) -> Any:
+    """The process that the model reverses, which has to have the capability; a bare network is refused."""
     require(
         hasattr(model, "process"),
         f"the model is {type(model).__name__}, which has no process; wrap it: Denoiser(network, process)",
@@ -67,7 +67,7 @@ def process_of(model: AbstractDenoiser) -> GaussianConditional:
     )
     if isinstance(model, NoisyClassifier):
         raise Unsuitable("this objective trains a denoiser; train a NoisyClassifier with classification()")
-    return need(model.process, GaussianConditional, "this objective")
+    return need(model.process, capability, "this objective")
 
 
 def check_batch(x0: Tensor) -> None:

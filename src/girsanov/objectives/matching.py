@@ -30,7 +30,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from girsanov.denoiser import AbstractDenoiser, combine
 from girsanov.errors import Unsuitable, choose
@@ -51,8 +53,11 @@ from girsanov.objectives.base import (
 )
 from girsanov.objectives.times import TIMES, TimeLaw, draw_times
 from girsanov.objectives.weightings import WEIGHTINGS, Weighting, residual_scale
-from girsanov.processes import GaussianConditional
+from girsanov.processes import AffineConditional, GaussianConditional
+from girsanov.processes.base import like_batch
 from girsanov.processes.conversion import WORDS
+from girsanov.processes.functions import sqrt
+from girsanov.processes.laws import heavy
 from girsanov.transport import Coupling
 from girsanov.typing import Tree
 
@@ -87,14 +92,15 @@ class Matching:
         generator: Randomness = None,
     ) -> Tensor:
         """Losses (B,); see `Objective`."""
-        process, scale = process_of(model), data_std_of(model)
+        process, scale = process_of(model, AffineConditional), data_std_of(model)
         check_batch(x0)
         check_end(process, x0, end)
         self._check_fit(process, model.stored, scale)
         source = as_source(generator)
         law = named(self.times, TIMES, "law of times")
         t = draw_times(law, process, scale or DATA_STD, x0, source, self.stratified)
-        z = source.draw(x0, NOISE)
+        x0, end = process.into(x0), None if end is None else process.into(end)
+        z = source.draw(x0, NOISE, process.law)
         if end is None:
             z = paired(self.coupling, x0, z, cond, source)
         else:
@@ -102,14 +108,17 @@ class Matching:
         state, row = process.values(t), process.row(model.stored[0], t)
         cond = drop_labels(cond, self.label_dropout, source)
         (answer,) = model(mix(state, x0, end, z), t, cond=cond, anchor=anchor_of(process, end))
-        losses = per_sample((answer - mix(row, x0, end, z)).square())
+        error = answer - mix(row, x0, end, z)
         if self.weighting == UNIFORM and (self.predict or scale is None):
             word = self.predict or model.stored[0]
             weight = process.coefficients(word, model.stored, t).words[0] ** 2
         else:
             weigh, s = named(self.weighting, WEIGHTINGS, "weighting"), scale or DATA_STD
             weight = weigh(t, process, s) / residual_scale(state, row, s) ** 2
-        return combine((weight,), (losses,))
+        if heavy(process.law):  # its squares have no mean; smooth-L1 as Yoon et al. (2023)
+            error = like_batch(sqrt(weight), error) * error
+            return per_sample(F.smooth_l1_loss(error, torch.zeros_like(error), reduction="none"))
+        return combine((weight,), (per_sample(error.square()),))
 
     def _check_fit(self, process: GaussianConditional, stored: tuple[str, ...], scale: float | None) -> None:
         """Refuse a model whose answers this loss would not train, or not determine."""

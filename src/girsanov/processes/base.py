@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 from torch import Tensor
 
 from girsanov.errors import Unsuitable
-from girsanov.noise import Randomness
+from girsanov.noise import Law, Randomness, normal
 from girsanov.typing import Scalar, Time
 
 
@@ -68,9 +68,13 @@ class Convertible(Protocol):
 
 
 @runtime_checkable
-class GaussianConditional(Perturbable, Convertible, Protocol):
-    """x_t = α x_0 + β x_1 + γ z with normal z. What scores and stochastic plans need."""
+class AffineConditional(Perturbable, Convertible, Protocol):
+    """x_t = α x_0 + β x_1 + γ z with z of any law. What denoisers, objectives and deterministic plans need."""
 
+    @property
+    def law(self) -> Law: ...
+    def into(self, x: Tensor) -> Tensor: ...
+    def out_of(self, u: Tensor) -> Tensor: ...
     def values(self, t: Scalar) -> tuple[Scalar, Scalar, Scalar]: ...
     def alpha(self, t: Scalar) -> Scalar: ...
     def beta(self, t: Scalar) -> Scalar: ...
@@ -79,6 +83,31 @@ class GaussianConditional(Perturbable, Convertible, Protocol):
     def row(self, word: str, t: Scalar) -> tuple[Scalar, Scalar, Scalar]: ...
     def log_snr(self, t: Scalar) -> Scalar: ...
     def time_at(self, log_snr: Scalar) -> Scalar: ...
+
+
+@runtime_checkable
+class GaussianConditional(AffineConditional, Protocol):
+    """The same with normal z. What scores and stochastic plans need."""
+
+
+@runtime_checkable
+class Learnable(Protocol):
+    """A process without such a form, of which a network can learn something all the same."""
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What a network may store."""
+        ...
+
+    def finish(self, word: str, x: Tensor, t: Time, answer: Tensor) -> Tensor:
+        """The network's raw answer made legal: a factor that vanishes at a boundary, a token ruled out."""
+        ...
+
+    def read(
+        self, word: str, stored: tuple[str, ...], answers: tuple[Tensor, ...], x: Tensor, t: Time
+    ) -> Tensor:
+        """Another word from the stored ones, or a refusal."""
+        ...
 
 
 @runtime_checkable
@@ -102,19 +131,23 @@ def need(process: object, capability: type, by: str) -> Any:
     Raises:
         Unsuitable: the process lacks it.
     """
-    if (type(process), capability) in _FOUND:  # asked at every network call, and `isinstance` takes 50 µs
+    law = getattr(process, "law", normal)
+    if (type(process), capability, law) in _FOUND:  # asked at every network call; `isinstance` takes 50 µs
         return process
-    if not isinstance(process, capability):
+    if not isinstance(process, capability) or (capability in _GAUSSIAN and law is not normal):
         raise Unsuitable(
             f"{by} needs a process that is {capability.__name__}, and {process!r} is not one. "
             f"Choose another process, or list what fits with girsanov.solvers.for_process(process)."
         )
-    _FOUND.add((type(process), capability))
+    _FOUND.add((type(process), capability, law))
     return process
 
 
-_FOUND: set[tuple[type, type]] = set()
-"""The kinds of process that were found to have a capability."""
+_GAUSSIAN = (GaussianConditional, Transition, Diffusion)
+"""What a process has only with normal noise."""
+
+_FOUND: set[tuple[type, type, Law]] = set()
+"""The kinds of process, and the laws of their noise, that were found to have a capability."""
 
 
 def like_batch(t: Time, x: Tensor) -> Time:

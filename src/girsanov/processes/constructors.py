@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal
 
 from girsanov.errors import require
+from girsanov.noise import Stable, StudentT
 from girsanov.processes import schedules
 from girsanov.processes.interpolant import Interpolant
 from girsanov.processes.reverting import ConstantReversion, CosineReversion
@@ -43,6 +45,39 @@ def EDM(sigma_min: float = 0.002, sigma_max: float = 80.0) -> Interpolant:
     """α = 1, γ = sigma_max · t, sampled down to t_min = sigma_min/sigma_max (Karras et al. 2022)."""
     require(0 < sigma_min < sigma_max, f"sigma_min is {sigma_min}, sigma_max {sigma_max}; give 0 < min < max")
     return Interpolant(schedules.VELinear(sigma_max), t_min=sigma_min / sigma_max)
+
+
+def Levy(alpha: float = 1.8, offset: float = 0.008) -> Interpolant:
+    """Noise that jumps: the cosine schedule with isotropic α-stable noise, α^p + γ^p = 1 (Yoon et al. 2023).
+
+    Heavy tails keep rare modes apart; alpha = 2 is `CosineVP` with √2 times its noise. Sample with the flow
+    (any deterministic solver) or `solvers.levy`.
+    """
+    return Interpolant(schedules.StableCosine(offset, alpha), law=Stable(alpha))
+
+
+def PoissonFlow(dim: float = 128, sigma_min: float = 0.002, sigma_max: float = 80.0) -> Interpolant:
+    """PFGM++: EDM with Student-t noise of `dim` degrees of freedom, r = σ √dim (Xu et al. 2023, section 3).
+
+    dim = 1 is the Poisson flow, dim = inf is `EDM`. Every deterministic solver runs as it is; there is no score
+    and no forward equation at finite dim.
+    """
+    require(
+        dim == math.inf or (dim >= 1 and dim == int(dim)),
+        f"dim is {dim}, the number of extra dimensions; give a whole number of at least 1, or math.inf",
+    )
+    process = EDM(sigma_min, sigma_max)
+    return process if dim == math.inf else replace(process, law=StudentT(float(dim)))
+
+
+def Geometric(sigma_min: float = 0.01, sigma_max: float = 3.0) -> Interpolant:
+    """Driftless geometric Brownian motion, d log X = s(t) dW with geometric s: noise that multiplies.
+
+    For data above 0, of which it is the `VE` process of the logarithm; samples are above 0 whatever the solver
+    (Shetty, Prasath & Seelamantula 2025). The start is that of log-data of mean 0 and unit variance, so divide
+    the data by their geometric mean.
+    """
+    return Interpolant(schedules.VEGeometric(sigma_min, sigma_max), t_min=1e-3, chart="log")
 
 
 def OrnsteinUhlenbeck(rate: float = 5.0, std: float = 1.0) -> Interpolant:
@@ -121,8 +156,8 @@ def DiscreteVP(alphas_cumprod: list[float]) -> Interpolant:
 PROCESSES: dict[str, Callable[..., Interpolant]] = {
     constructor.__name__: constructor
     for constructor in (
-        VP, CosineVP, SubVP, VE, EDM, OrnsteinUhlenbeck, RectifiedFlow, Trigonometric, BrownianBridge,
-        MeanReverting, StochasticInterpolant,
+        VP, CosineVP, SubVP, VE, EDM, OrnsteinUhlenbeck, RectifiedFlow, Trigonometric, Levy, PoissonFlow, Geometric,
+        BrownianBridge, MeanReverting, StochasticInterpolant,
     )
 }  # fmt: skip
 """The constructors by name, for the command line."""

@@ -20,7 +20,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from girsanov.errors import InputError, choose, require
+from girsanov.errors import InputError, Unsuitable, choose, require
+from girsanov.noise import normal
 from girsanov.processes.base import Conversion
 from girsanov.typing import Scalar
 
@@ -42,6 +43,11 @@ def row(process: Interpolant, word: str, t: Scalar) -> Row:
     choose(word, dict.fromkeys(WORDS), "prediction")
     alpha, _, gamma = process.schedule.values(t)
     if word == "score":
+        if process.law is not normal:
+            raise Unsuitable(
+                f"the score of {process!r} is no multiple of E[z | x_t], which is all that is learned of it; ask "
+                "for data, noise or velocity, or take a process with normal noise"
+            )
         return 0.0, 0.0, -1 / _nonzero(gamma, word, t, "γ")
     return -gamma, 0.0, alpha
 

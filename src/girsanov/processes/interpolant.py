@@ -1,6 +1,7 @@
 """The interpolant x_t = α(t) x_0 + β(t) x_1 + γ(t) z, one class for most of the field.
 
-t runs from 0 (data) to 1; z is standard normal. What x_1 is makes the difference:
+t runs from 0 (data) to 1; z is standard normal, or of another isotropic law (see `laws`). What x_1 is makes
+the difference:
 
     end = "noise"     β = 0, all randomness is in z: diffusion models and rectified flow
     end = "anchor"    x_1 is known while sampling: bridges to a degraded image, noisy speech
@@ -13,6 +14,10 @@ Given both ends the process is Gaussian and Markov, with forward equation
 and transitions, exact for any s < t,
 
     X_t = r X_s + (β_t - rβ_s) x_1 + √(γ_t² - r²γ_s²) ξ,   r = α_t/α_s.
+
+With α-stable noise of index p the same holds with p in place of 2: γ_t^p - r^p γ_s^p, and g^p = (γ^p)' - pfγ^p,
+driven by a Lévy motion. All of it may live in other coordinates of the data (see `charts`): then x_t, and what
+a network sees, are u = chart(x), and data come in by `into` and go out by `out_of`.
 
 Oracle: transitions compose, moments of `simulate` match α, β, γ, and α, γ match the numerical
 integration of f and g² (tests/processes).
@@ -30,11 +35,13 @@ import torch
 from torch import Tensor
 
 from girsanov.errors import InputError, choose, require
-from girsanov.noise import Randomness, as_source
+from girsanov.noise import Law, Randomness, as_source, normal
 from girsanov.processes import schedules
 from girsanov.processes.base import Affine, Conversion, like_batch
+from girsanov.processes.charts import CHARTS
 from girsanov.processes.conversion import row, solve
 from girsanov.processes.functions import sqrt
+from girsanov.processes.laws import law_config, law_from, stability
 from girsanov.processes.reverting import ConstantReversion, CosineReversion
 from girsanov.processes.schedules import Schedule
 from girsanov.processes.twosided import TwoSided
@@ -43,7 +50,7 @@ from girsanov.typing import Scalar, Time
 SCHEDULES: dict[str, type[Schedule]] = {
     kind.__name__: kind
     for kind in (
-        schedules.LinearVP, schedules.CosineVP, schedules.TabulatedVP, schedules.LinearSubVP,
+        schedules.LinearVP, schedules.CosineVP, schedules.StableCosine, schedules.TabulatedVP, schedules.LinearSubVP,
         schedules.VEGeometric, schedules.VELinear, schedules.Relaxation, schedules.Straight,
         schedules.QuarterCircle, schedules.PinnedBrownian, ConstantReversion, CosineReversion, TwoSided,
     )
@@ -58,16 +65,22 @@ class Interpolant:
         schedule: α, β, γ and their derivatives.
         end: what x_1 is: "noise" (absent), "anchor" (known) or "marginal" (drawn from a second law).
         t_min: where sampling stops and training starts, above 0 because a score blows up at 0.
+        law: of z: `noise.normal`, `noise.Stable(index)` or `noise.StudentT(df)`.
+        chart: the coordinates it lives in, a name of `charts.CHARTS`.
 
     Raises:
+        UnknownName: no such chart.
         InputError: the schedule does not have the ends that `end` needs, or t_min leaves (0, 1).
     """
 
     schedule: Schedule
     end: Literal["noise", "anchor", "marginal"] = "noise"
     t_min: float = 1e-3
+    law: Law = normal
+    chart: str = "identity"
 
     def __post_init__(self) -> None:
+        choose(self.chart, CHARTS, "chart")
         choose(self.end, dict.fromkeys(("noise", "anchor", "marginal")), "end")
         require(0 < self.t_min < 1, f"t_min is {self.t_min}; give a number between 0 and 1, such as 1e-3")
         start, stop = self.schedule.values(0.0), self.schedule.values(1.0)
@@ -127,12 +140,16 @@ class Interpolant:
     # The forward equation.
 
     def transition(self, s: Scalar, t: Scalar) -> Affine:
-        """The law of X_t given X_s and x_1, for s < t."""
+        """The law of X_t given X_s and x_1, for s < t; its ξ has the law of the process.
+
+        Raises:
+            Unsuitable: a law that no motion has for its increments, such as Student's t.
+        """
         alpha_s, beta_s, gamma_s = self.schedule.values(s)
         alpha_t, beta_t, gamma_t = self.schedule.values(t)
-        r = alpha_t / alpha_s
-        left = gamma_t**2 - (r * gamma_s) ** 2
-        return Affine(r, beta_t - r * beta_s, sqrt(_floor(left)))
+        r, power = alpha_t / alpha_s, stability(self.law)
+        left = _floor(gamma_t**power - (r * gamma_s) ** power)
+        return Affine(r, beta_t - r * beta_s, sqrt(left) if power == 2 else left ** (1 / power))
 
     def linear_drift(self, t: Scalar) -> tuple[Scalar, Scalar]:
         """(f, β' - fβ): the drift of X is f X + (β' - fβ) x_1."""
@@ -141,10 +158,12 @@ class Interpolant:
         return d_alpha / alpha, d_beta - beta * d_alpha / alpha
 
     def volatility(self, t: Scalar) -> Scalar:
-        """g(t) of the forward equation, per square root of time."""
+        """g(t) of the forward equation, per square root of time; per time^(1/p) with stable noise of index p."""
         alpha, _, gamma = self.schedule.values(t)
         d_alpha, _, d_gamma = self.schedule.rates(t)
-        return sqrt(_floor(2 * gamma * d_gamma - 2 * gamma**2 * d_alpha / alpha))
+        power = stability(self.law)
+        left = _floor(power * gamma ** (power - 1) * d_gamma - power * gamma**power * d_alpha / alpha)
+        return sqrt(left) if power == 2 else left ** (1 / power)
 
     def drift(self, x: Tensor, t: Time, *, anchor: Tensor | None = None) -> Tensor:
         """The drift of the forward equation at x (B, *shape)."""
@@ -165,10 +184,11 @@ class Interpolant:
             end: (B, *shape), x_1; needed unless end = "noise".
 
         Returns:
-            (x_t, z), both (B, *shape): the noisy sample and the standard normal in it.
+            (x_t, z), both (B, *shape): the noisy sample, in the coordinates of the chart, and the noise in it.
         """
         self.check_end(end)
-        z = as_source(generator).draw(x0, 0)
+        x0, end = self.into(x0), None if end is None else self.into(end)
+        z = as_source(generator).draw(x0, 0, self.law)
         alpha, beta, gamma = self.schedule.values(like_batch(t, x0))
         x = alpha * x0 + gamma * z
         return (x if end is None else x + beta * end), z
@@ -183,20 +203,22 @@ class Interpolant:
             anchor: (B, *shape), x_1; needed unless end = "noise".
 
         Returns:
-            (B, *shape): `reference_std` · noise, plus x_1 with the weight of `Schedule.reference`, which is
-            β(1) but for processes that start from their stationary law.
+            (B, *shape), in the coordinates of the chart: `reference_std` · noise, plus x_1 with the weight of
+            `Schedule.reference`, which is β(1) but for processes that start from their stationary law.
         """
         self.check_end(anchor, "anchor")
-        x = self.reference_std * as_source(generator).draw(like, REFERENCE)
+        x = self.reference_std * as_source(generator).draw(like, REFERENCE, self.law)
         return x if anchor is None else x + self.schedule.reference()[0] * anchor
 
     @property
     def reference_std(self) -> float:
         """√(α² + γ²) at t = 1: the second moment is right for data of unit variance.
 
-        With an x_1, the noise that `Schedule.reference` says.
+        With an x_1, the noise that `Schedule.reference` says; γ with a law that need not have a variance.
         """
         alpha, _, gamma = self.schedule.values(1.0)
+        if self.law is not normal:
+            return float(gamma)
         return math.hypot(alpha, gamma) if self.end == "noise" else self.schedule.reference()[1]
 
     def simulate(
@@ -213,13 +235,26 @@ class Interpolant:
             (B, T, *shape).
         """
         self.check_end(end)
+        x0, end = self.into(x0), None if end is None else self.into(end)
         source, path = as_source(generator), [x0]
         clock = check_times(times)
         for i, (s, t) in enumerate(pairwise(clock)):
             state, anchor, std = self.transition(s, t)
-            x = state * path[-1] + std * source.draw(x0, i)
+            x = state * path[-1] + std * source.draw(x0, i, self.law)
             path.append(x if end is None else x + anchor * end)
-        return torch.stack(path, dim=1)
+        return self.out_of(torch.stack(path, dim=1))
+
+    def into(self, x: Tensor) -> Tensor:
+        """Data (B, *shape) in the coordinates of the chart.
+
+        Raises:
+            InputError: values outside the chart.
+        """
+        return x if self.chart == "identity" else CHARTS[self.chart].into(x)
+
+    def out_of(self, u: Tensor) -> Tensor:
+        """Back from the coordinates of the chart."""
+        return u if self.chart == "identity" else CHARTS[self.chart].out_of(u)
 
     def check_end(self, end: Tensor | None, name: str = "end") -> None:
         """Refuse a missing x_1 where the process has one, and one given where it has none."""
@@ -241,7 +276,10 @@ class Interpolant:
     def to_config(self) -> dict:
         """The process as JSON: names and numbers."""
         numbers = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self.schedule).items()}  # type: ignore[call-overload]
-        return {"schedule": type(self.schedule).__name__, **numbers, "end": self.end, "t_min": self.t_min}
+        config = {"schedule": type(self.schedule).__name__, **numbers, "end": self.end, "t_min": self.t_min}
+        if self.law is not normal:
+            config["law"] = law_config(self.law)
+        return config if self.chart == "identity" else {**config, "chart": self.chart}
 
     @classmethod
     def from_config(cls, config: dict) -> Interpolant:
@@ -249,13 +287,14 @@ class Interpolant:
         fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}
         kind = choose(str(fields.pop("schedule", "(none)")), SCHEDULES, "schedule")
         end, t_min = fields.pop("end", "noise"), fields.pop("t_min", 1e-3)
+        law, chart = law_from(fields.pop("law", None)), fields.pop("chart", "identity")
         for name, value in (*fields.items(), ("t_min", t_min)):
             legal = isinstance(value, str | tuple) or (
                 isinstance(value, int | float) and math.isfinite(value)
             )
             require(legal, f"{name} of the saved process is {value!r}; it must be a finite number or a name")
         try:
-            return cls(kind(**fields), end=end, t_min=t_min)
+            return cls(kind(**fields), end=end, t_min=t_min, law=law, chart=chart)
         except TypeError as error:
             raise InputError(f"the saved process {kind.__name__} cannot be rebuilt: {error}") from error
 

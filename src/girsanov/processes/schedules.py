@@ -161,6 +161,33 @@ class CosineVP(Schedule):
 
 
 @dataclass(frozen=True)
+class StableCosine(CosineVP):
+    """The α of `CosineVP` with α^p + γ^p = 1: what keeps α-stable noise of index p (Yoon et al. 2023)."""
+
+    index: float = 1.8
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(
+            1 < self.index <= 2,
+            f"alpha is {self.index}; the noise has a mean, and a score, for 1 < alpha <= 2",
+        )
+
+    def values(self, t: Scalar) -> tuple[Scalar, Scalar, Scalar]:
+        alpha = super().values(t)[0]
+        return alpha, 0.0, (-expm1(self.index * log(alpha))) ** (1 / self.index)
+
+    def rates(self, t: Scalar) -> tuple[Scalar, Scalar, Scalar]:
+        alpha, _, gamma = self.values(t)
+        rate = -self._step * cos((1 - t) * self._step) / math.cos(self.offset * self._step)
+        return rate, 0.0, -rate * (alpha / gamma) ** (self.index - 1)
+
+    def time_at(self, log_snr: Scalar) -> Scalar:
+        alpha = exp(-log1p(exp(-self.index * log_snr)) / self.index)
+        return 1 - asin(alpha * math.cos(self.offset * self._step)) / self._step
+
+
+@dataclass(frozen=True)
 class TabulatedVP(_LogAlpha):
     """A discrete chain as a process: α = √ᾱ_i at t = (i + 1)/N, log α linear in between.
 

@@ -15,7 +15,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 
-from girsanov.errors import require
+from girsanov.errors import Unsuitable, require
+from girsanov.noise import Law, normal
 from girsanov.processes import Interpolant
 from girsanov.solvers.plan import ANCHOR, INITIAL, NOISE, OUTPUT, STATE, Plan, Row, Term
 
@@ -133,8 +134,18 @@ class PlanBuilder:
         """Add a row without asking: a buffer, or with stage=False a state of the grid."""
         return _state(self._add(x, t, call=False, node=not stage))
 
-    def noise(self, span: tuple[float, float] | None = None) -> Affine:
-        """A fresh standard normal; `span` is the interval of the clock κ² it covers."""
+    def noise(self, span: tuple[float, float] | None = None, *, law: Law = normal) -> Affine:
+        """A fresh draw of the law; `span` is the interval of the clock κ² it covers.
+
+        Raises:
+            Unsuitable: the noise of the process has another law.
+        """
+        require(
+            law == self.process.law,
+            f"{self.name} adds noise that is {law!r}, which the noise of {self.process!r} is not. Take a "
+            "deterministic solver, such as the recommended one, or solvers.levy for stable noise.",
+            Unsuitable,
+        )
         self._spans.append(span)
         return Affine({(NOISE, len(self._spans) - 1, 0): 1.0})
 

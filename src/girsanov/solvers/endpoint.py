@@ -104,7 +104,7 @@ class Endpoints:
         rows = _rows(cond, anchor, n, noise.child(ROWS))
         cond, anchor = _pick(cond, rows, device), _pick(anchor, rows, device)
         empty = torch.empty(n, *model.shape, dtype=dtype, device=device)
-        x = model.process.reference(empty, anchor=anchor, generator=noise)  # type: ignore[attr-defined]
+        x = model.process.reference(empty, anchor=anchor, generator=noise)
         parts = []
         with torch.no_grad():
             for first in range(0, n, CHUNK):

@@ -36,7 +36,7 @@ from typing import Literal
 import numpy as np
 
 from girsanov.errors import InputError, Unsuitable, choose, require
-from girsanov.processes import GaussianConditional, Interpolant, need
+from girsanov.processes import AffineConditional, GaussianConditional, Interpolant, need
 from girsanov.processes.functions import exp, expm1
 from girsanov.solvers.builder import Affine, PlanBuilder, Prediction
 from girsanov.solvers.grids import Times, ddpm_time, resolve
@@ -112,7 +112,7 @@ def multistep(
     require(variable != "index" or order <= 4, f"order is {order}; index weights are known up to order 4")
     require(0 <= strength < math.inf, f"strength is {strength}; give a number of at least 0")
     require(strength == 0 or form != "velocity", "strength > 0 needs form='data' or form='noise'", Unsuitable)
-    need(process, GaussianConditional, name)
+    need(process, GaussianConditional if strength else AffineConditional, name)
     if form != "velocity":
         need_one_unknown(process, name)
     times = resolve(grid, process)

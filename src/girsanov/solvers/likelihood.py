@@ -32,6 +32,7 @@ from girsanov.denoiser import AbstractDenoiser
 from girsanov.errors import InputError, NotFinite, Unsuitable, choose, require, require_finite
 from girsanov.noise import Noise, Randomness, as_source, rademacher
 from girsanov.processes import GaussianConditional, Interpolant, need
+from girsanov.processes.charts import CHARTS
 from girsanov.solvers.grids import Times, resolve
 from girsanov.typing import Tree
 
@@ -138,12 +139,14 @@ def log_likelihood(
     exact = divergence == "exact" or (divergence == "auto" and x[0].numel() <= EXACT_UP_TO)
     probe = as_source(generator or Noise(seed)).draw(x, 0, rademacher)
     trace = exact_divergence if exact else lambda v, here: hutchinson(v, here, probe)
+    slope = CHARTS[process.chart].log_slope(x).flatten(1).sum(1) if process.chart != "identity" else 0.0
+    x = process.into(x)
     code = flow(model, x, process.t_min, 1.0, cond=cond, divergence=trace, tolerance=tolerance)
     assert code.divergence is not None
     alpha, gamma = process.alpha(1.0), process.gamma(1.0)
     variance, flat = alpha**2 + gamma**2, code.x.flatten(1)
     prior = -flat.square().sum(1) / (2 * variance) - flat.shape[1] * math.log(2 * math.pi * variance) / 2
-    return prior + code.divergence
+    return prior + code.divergence + slope
 
 
 def variational_bound(
@@ -164,7 +167,7 @@ def variational_bound(
         Unsuitable: the process is not one-sided.
         InputError: the grid ends at 0.
     """
-    process: Interpolant = model.process  # type: ignore[assignment]
+    process: Interpolant = model.process
     need(process, GaussianConditional, "variational_bound")
     require(process.end == "noise", "variational_bound needs a one-sided process", Unsuitable)
     times, source = resolve(grid, process), as_source(generator)

@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import Literal
 
 from girsanov.errors import Unsuitable, require
-from girsanov.processes import GaussianConditional, Interpolant, need
+from girsanov.processes import AffineConditional, GaussianConditional, Interpolant, need
 from girsanov.processes.functions import exp, expm1
 from girsanov.solvers.builder import Affine, PlanBuilder, Prediction
 from girsanov.solvers.exponential import clock, leave_pin, moved, multistep, need_one_unknown
@@ -283,7 +283,7 @@ def euler_maruyama(
 
 def start(process: Interpolant, grid: Times, by: str) -> tuple[float, ...]:
     """The times of the grid, once the process is known to suit an exponential method."""
-    need(process, GaussianConditional, by)
+    need(process, AffineConditional, by)
     need_one_unknown(process, by)
     return resolve(grid, process)
 

@@ -64,14 +64,14 @@ def steps(plan: Plan | TensorPlan, x: Tensor, source: Source, anchor: Tensor | N
     """
     wide = torch.float32 if x.dtype in (torch.float16, torch.bfloat16) else x.dtype
     live = Live(x.to(wide), None if anchor is None else anchor.to(wide))
-    registers, learned = live.registers, isinstance(plan, TensorPlan)
+    registers, learned, law = live.registers, isinstance(plan, TensorPlan), plan.process.law
     for r, (row, terms, released) in enumerate(zip(plan.rows, plan.program, plan.releases, strict=True)):
         total: Tensor | None = None
         for register, coefficient in terms:
             value = registers.get(register)
             if value is None:  # a draw, the only thing that is in no register
                 index = register[1]
-                value = source.draw(registers[INITIAL, 0, 0], index, span=plan.spans[index])
+                value = source.draw(registers[INITIAL, 0, 0], index, law, plan.spans[index])
             if learned:  # or one number a sample: gradients forbid adding in place
                 value = value * like_batch(coefficient, value)
                 total = value if total is None else total + value

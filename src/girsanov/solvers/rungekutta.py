@@ -19,7 +19,7 @@ from itertools import pairwise
 from typing import Literal, NamedTuple
 
 from girsanov.errors import choose
-from girsanov.processes import GaussianConditional, Interpolant, need
+from girsanov.processes import AffineConditional, Interpolant, need
 from girsanov.solvers.builder import Affine, PlanBuilder, Prediction
 from girsanov.solvers.exponential import moved, need_one_unknown, total
 from girsanov.solvers.grids import Times, resolve
@@ -84,7 +84,7 @@ def runge_kutta(
     method = choose(tableau, TABLEAUS, "tableau")
     choose(form, dict.fromkeys(("velocity", "noise", "data")), "form")
     name = name or f"{tableau}-{form}"
-    need(process, GaussianConditional, name)
+    need(process, AffineConditional, name)
     if form != "velocity":
         need_one_unknown(process, name)
     times = resolve(grid, process)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from girsanov.denoiser import AbstractDenoiser
-from girsanov.errors import InputError, require, require_finite
+from girsanov.errors import InputError, Unsuitable, require, require_finite
 from girsanov.noise import Noise, Randomness, as_source
-from girsanov.processes import Interpolant, Perturbable, need
+from girsanov.processes import AffineConditional, Interpolant, Perturbable, need
 from girsanov.solvers.exponential import exponential
 from girsanov.solvers.grids import Grid
 from girsanov.solvers.plan import Plan
@@ -87,19 +87,22 @@ def sample(
 
     Raises:
         InputError: arguments that contradict each other or do not fit the model.
+        Unsuitable: the process cannot start a sample, or no sampler is known for it.
         NotFinite: the network answered with NaN or infinity.
     """
     process = need(model.process, Perturbable, "sample")
+    charted = isinstance(process, AffineConditional)
     require(isinstance(n, int) and n >= 0, f"n is {n!r}; give a whole number of at least 0")
     require(batch_size >= 1, f"batch_size is {batch_size}; give at least 1")
     shape = shape or model.shape
     require(shape is not None, "the model does not know the shape of a sample; give shape=, as (1, 28, 28)")
     require(plan is None or solver is None, "give plan or solver, not both")
-    sampler = plan or make_plan(model, steps, solver)
+    sampler = plan or make_sampler(model, steps, solver)
     source = Noise(seed) if seed is not None else as_source(None)
     cond = torch.full((n,), cond) if isinstance(cond, int) else cond
     _check(cond, n, "cond")
     _check(anchor, n, "anchor")
+    anchor = process.into(anchor) if charted and anchor is not None else anchor
     like = next(model.parameters(), torch.empty(0))
     was_training = model.training
     model.eval()
@@ -116,16 +119,41 @@ def sample(
                 parts.append(sampler(model, x, cond=some, anchor=ends, generator=part))
     finally:
         model.train(was_training)
-    return torch.cat(parts) if parts else torch.empty(0, *shape, dtype=like.dtype)  # type: ignore[misc]
+    samples = torch.cat(parts) if parts else torch.empty(0, *shape, dtype=like.dtype)  # type: ignore[misc]
+    return process.out_of(samples) if charted else samples
 
 
 def make_plan(model: AbstractDenoiser, steps: int, solver: str | Solver | None = None) -> Plan:
-    """The plan of a solver for a model, on the grid recommended for its process."""
-    process: Any = model.process
+    """The plan of a solver for a model, on the grid recommended for its process.
+
+    Raises:
+        Unsuitable: a process that has samplers of its own kind.
+    """
+    process = need(model.process, AffineConditional, "a named solver")
     if solver is None:
         return recommended(process, steps).recast(model.stored)
     make = named_solver(solver) if isinstance(solver, str) else solver
     return make(process, recommended_grid(process, steps)).recast(model.stored)
+
+
+DEFAULTS: dict[type, Callable[[AbstractDenoiser, int], Sampler]] = {Interpolant: make_plan}
+"""For each kind of process the sampler that `sample` takes, from the model and the number of steps."""
+
+
+def make_sampler(model: AbstractDenoiser, steps: int, solver: str | Solver | None = None) -> Sampler:
+    """The plan of a solver, or else the default of the kind of process.
+
+    Raises:
+        Unsuitable: a process that no sampler of the library reverses, or not by a named solver.
+    """
+    if solver is not None:
+        return make_plan(model, steps, solver)
+    for kind, make in DEFAULTS.items():
+        if isinstance(model.process, kind):
+            return make(model, steps)
+    raise Unsuitable(
+        f"no sampler is known for {model.process!r}; give plan=, a function that samples with the model"
+    )
 
 
 def _check(tree: Tree, n: int, name: str) -> None:

@@ -30,7 +30,7 @@ from girsanov.classifier import NoisyClassifier
 from girsanov.denoiser import Denoiser
 from girsanov.errors import InputError, SavedFileError, Unsuitable, choose, require
 from girsanov.files import write_text
-from girsanov.processes import Interpolant
+from girsanov.processes.saved import KINDS, process_from
 from girsanov.training.card import Card, classifies, written
 from girsanov.training.configfile import (
     CARD,
@@ -62,7 +62,7 @@ def save(model: Model, folder: str | Path, *, card: Card | None = None) -> Path:
     """Save a model as `model.safetensors`, `config.json` and `README.md`.
 
     Args:
-        model: a denoiser of an `Interpolant`, or a classifier of its noisy samples.
+        model: a denoiser of a process of the library, or a classifier of its noisy samples.
         folder: created if needed; a model that was saved there before is replaced.
         card: what the model card says beside what the model itself tells.
 
@@ -127,7 +127,7 @@ class _Saved(NamedTuple):
     """What a saved model is built from; the network is not filled yet."""
 
     network: nn.Module
-    process: Interpolant
+    process: Any
     predicts: list[str]
     data_std: float | None
     shape: Shape | None
@@ -142,7 +142,7 @@ def _opened(folder: str | Path, network: nn.Module | None, revision: str | None)
     check_weights(place, config)
     return _Saved(
         _network(config, network, where),
-        Interpolant.from_config(field(config, "process", dict, where)),
+        process_from(field(config, "process", dict, where)),
         _list_of(str, config, "predicts", where),
         None if config["data_std"] is None else field(config, "data_std", float, where),
         None if config["shape"] is None else tuple(_list_of(int, config, "shape", where)),
@@ -158,8 +158,8 @@ def config_of(model: Model, card: Card) -> dict[str, Any]:
         Unsuitable: the process has no configuration, or the network a name that `load` could be given.
     """
     require(
-        isinstance(model, Model) and isinstance(model.process, Interpolant),
-        f"only a Denoiser or NoisyClassifier of an Interpolant can be saved, and this is {type(model).__name__} of "
+        isinstance(model, Model) and isinstance(model.process, tuple(KINDS.values())),
+        f"only a Denoiser or NoisyClassifier of a known process can be saved, and this is {type(model).__name__} of "
         f"{getattr(model, 'process', None)!r}",
         Unsuitable,
     )
@@ -167,7 +167,7 @@ def config_of(model: Model, card: Card) -> dict[str, Any]:
     return {
         "format": "girsanov",
         "version": VERSION,
-        "process": model.process.to_config(),  # type: ignore[attr-defined]
+        "process": model.process.to_config(),  # type: ignore[union-attr]
         "network": registered(model.network),
         "network_class": type(model.network).__name__,
         "dtype": str(kinds.pop()).removeprefix("torch.") if len(kinds) == 1 else None,

@@ -197,7 +197,7 @@ def trained(process: Interpolant, seed: int, steps: int) -> AbstractDenoiser:
 @torch.inference_mode()
 def completed(model: AbstractDenoiser, x: Tensor, steps: int, seed: int, known: int = 4) -> Tensor:
     """The first `known` rows of x, and the others as the model completes them."""
-    process: Interpolant = model.process  # type: ignore[assignment]
+    process: Interpolant = model.process
 
     def put(state: Tensor, level: Tensor) -> Tensor:
         return torch.cat([level[:, :, :known], state[:, :, known:]], dim=2)

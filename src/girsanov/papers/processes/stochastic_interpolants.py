@@ -91,7 +91,7 @@ LINE = torch.linspace(-5, 5, 401, dtype=torch.float64)
 @torch.no_grad()
 def drawn(model: AbstractDenoiser, n: int, epsilon: float, seed: int, steps: int = 200) -> Tensor:
     """Samples by the ODE or an SDE, whose noise is left out of the first and last step: 1/γ is infinite there."""
-    process: Interpolant = model.process  # type: ignore[assignment]
+    process: Interpolant = model.process
     x = Noise(seed).draw(torch.empty(n, 2), 0)
     times, first = grid("uniform", steps).times(process), 1 / steps
     if epsilon == 0:
