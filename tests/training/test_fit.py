@@ -228,7 +228,7 @@ def test_what_could_not_be_saved_is_refused_before_training(tmp_path):
 
     model = tiny()
     model.process = Strange()
-    refused(Unsuitable, "Interpolant", model=model, out=tmp_path / "run")
+    refused(Unsuitable, "known process", model=model, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

@@ -23,7 +23,7 @@ from torch import Tensor
 from girsanov.denoiser import AbstractDenoiser
 from girsanov.errors import Unsuitable, require, require_finite
 from girsanov.noise import Randomness, as_source, uniform
-from girsanov.processes import Interpolant
+from girsanov.processes import GaussianConditional, Interpolant, need
 from girsanov.processes.base import like_batch
 from girsanov.typing import Scalar, Shape, Time, Tree
 
@@ -213,6 +213,7 @@ class ExactDenoiser(AbstractDenoiser):
             "this process joins two laws; use girsanov.exact.MixtureInterpolant(law, other, process)",
             Unsuitable,
         )
+        need(process, GaussianConditional, "the exact denoiser of a mixture")
         self.law, self.process, self.shape = law, process, law.shape
 
     def forward(

@@ -57,7 +57,7 @@ SCHEDULES: dict[str, type[Schedule]] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Interpolant:
     """A Gaussian interpolant; see the head of the module, and the named constructors.
 
@@ -95,6 +95,11 @@ class Interpolant:
                 math.dist(stop, (0.0, 1.0, 0.0)) < 1e-6,
                 f"α, β, γ at t = 1 are {stop}; a second marginal needs (0, 1, 0)",
             )
+
+    def __repr__(self) -> str:
+        law = "" if self.law is normal else f", law={self.law!r}"
+        chart = "" if self.chart == "identity" else f", chart={self.chart!r}"
+        return f"{type(self).__name__}(schedule={self.schedule!r}, end={self.end!r}, t_min={self.t_min}{law}{chart})"
 
     def values(self, t: Scalar) -> tuple[Scalar, Scalar, Scalar]:
         """(α, β, γ)."""

@@ -91,35 +91,32 @@ def sample(
         NotFinite: the network answered with NaN or infinity.
     """
     process = need(model.process, Perturbable, "sample")
-    charted = isinstance(process, AffineConditional)
     require(isinstance(n, int) and n >= 0, f"n is {n!r}; give a whole number of at least 0")
     require(batch_size >= 1, f"batch_size is {batch_size}; give at least 1")
     shape = shape or model.shape
     require(shape is not None, "the model does not know the shape of a sample; give shape=, as (1, 28, 28)")
     require(plan is None or solver is None, "give plan or solver, not both")
     sampler = plan or make_sampler(model, steps, solver)
-    source = Noise(seed) if seed is not None else as_source(None)
+    source = as_source(None) if seed is None else Noise(seed)
     cond = torch.full((n,), cond) if isinstance(cond, int) else cond
     _check(cond, n, "cond")
     _check(anchor, n, "anchor")
+    charted = isinstance(process, AffineConditional)
     anchor = process.into(anchor) if charted and anchor is not None else anchor
     like = next(model.parameters(), torch.empty(0))
-    was_training = model.training
+    was_training, parts = model.training, [like.new_empty(0, *shape)]  # type: ignore[misc]
     model.eval()
-    parts = []
     try:
         with torch.no_grad():  # guidance by gradients needs a graph inside, which inference mode forbids
             for first in range(0, n, batch_size):
-                stop = min(first + batch_size, n)
-                part = source.shifted(first)
-                empty = torch.empty(stop - first, *shape, dtype=like.dtype, device=like.device)  # type: ignore[misc]
-                ends = _part(anchor, first, stop, like.device)
-                x = process.reference(empty, anchor=ends, generator=part)
-                some = _part(cond, first, stop, like.device)
+                rows, part = slice(first, min(first + batch_size, n)), source.shifted(first)
+                ends, some = _part(anchor, rows, like.device), _part(cond, rows, like.device)
+                x = like.new_empty(rows.stop - first, *shape)  # type: ignore[misc]
+                x = process.reference(x, anchor=ends, generator=part)
                 parts.append(sampler(model, x, cond=some, anchor=ends, generator=part))
     finally:
         model.train(was_training)
-    samples = torch.cat(parts) if parts else torch.empty(0, *shape, dtype=like.dtype)  # type: ignore[misc]
+    samples = torch.cat(parts[1:]) if n else parts[0]  # of whatever kind the sampler's are
     return process.out_of(samples) if charted else samples
 
 
@@ -174,11 +171,11 @@ def _leaves(tree: Tree) -> list[Tensor]:
     raise InputError(f"cond is {type(tree).__name__}; give a tensor, or a dictionary or list of tensors")
 
 
-def _part(tree: Tree, first: int, stop: int, device: torch.device) -> Any:
+def _part(tree: Tree, rows: slice, device: torch.device) -> Any:
     if tree is None:
         return None
     if isinstance(tree, Tensor):
-        return tree[first:stop].to(device)
+        return tree[rows].to(device)
     if isinstance(tree, Mapping):
-        return {name: leaf[first:stop].to(device) for name, leaf in tree.items()}
-    return [leaf[first:stop].to(device) for leaf in tree]
+        return {name: leaf[rows].to(device) for name, leaf in tree.items()}
+    return [leaf[rows].to(device) for leaf in tree]
