@@ -97,12 +97,11 @@ def sample(
     require(shape is not None, "the model does not know the shape of a sample; give shape=, as (1, 28, 28)")
     require(plan is None or solver is None, "give plan or solver, not both")
     sampler = plan or make_sampler(model, steps, solver)
-    source = as_source(None) if seed is None else Noise(seed)
-    cond = torch.full((n,), cond) if isinstance(cond, int) else cond
+    source, cond = as_source(None if seed is None else Noise(seed)), _whole(cond, n)
     _check(cond, n, "cond")
     _check(anchor, n, "anchor")
     charted = isinstance(process, AffineConditional)
-    anchor = process.into(anchor) if charted and anchor is not None else anchor
+    anchor = anchor if anchor is None or not charted else process.into(anchor)
     like = next(model.parameters(), torch.empty(0))
     was_training, parts = model.training, [like.new_empty(0, *shape)]  # type: ignore[misc]
     model.eval()
@@ -116,7 +115,7 @@ def sample(
                 parts.append(sampler(model, x, cond=some, anchor=ends, generator=part))
     finally:
         model.train(was_training)
-    samples = torch.cat(parts[1:]) if n else parts[0]  # of whatever kind the sampler's are
+    samples = torch.cat(parts[n > 0 :])  # the first part is empty
     return process.out_of(samples) if charted else samples
 
 
@@ -151,6 +150,10 @@ def make_sampler(model: AbstractDenoiser, steps: int, solver: str | Solver | Non
     raise Unsuitable(
         f"no sampler is known for {model.process!r}; give plan=, a function that samples with the model"
     )
+
+
+def _whole(cond: Tree | int, n: int) -> Tree:
+    return torch.full((n,), cond) if isinstance(cond, int) else cond
 
 
 def _check(tree: Tree, n: int, name: str) -> None:
