@@ -1,7 +1,7 @@
 """What a process can do: capabilities that solvers and objectives ask for by name.
 
-A process is a law of paths on diffusion time, from t = 0 (data) to t = 1 (reference). No process has
-to do everything. A function states the capability it needs with `need`, and an illegal pair is refused
+A process is a law of paths on diffusion time, from t = 0 (data) to t = 1 (reference), or on physical time
+in the user's unit. No process has to do everything. A function states the capability it needs with `need`, and an illegal pair is refused
 before any work.
 """
 
@@ -36,6 +36,21 @@ class Affine(NamedTuple):
 class Simulable(Protocol):
     """Paths can be drawn."""
 
+    def simulate(self, x0: Tensor, times: Tensor, *, generator: Randomness = None) -> Tensor: ...
+
+
+@runtime_checkable
+class Started(Simulable, Protocol):
+    """Paths have a natural start, so that their number is enough: `simulate(process, n=100, times=times)`."""
+
+    def start(self, like: Tensor, *, generator: Randomness = None) -> Tensor: ...
+
+
+@runtime_checkable
+class Ended(Protocol):
+    """Paths can be tied to a state at the last time."""
+
+    def check_end(self, end: Tensor | None, name: str = "end") -> None: ...
     def simulate(
         self, x0: Tensor, times: Tensor, *, end: Tensor | None = None, generator: Randomness = None
     ) -> Tensor: ...
