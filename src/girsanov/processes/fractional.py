@@ -27,14 +27,220 @@ A, b by quadrature (tests/processes/test_fractional.py).
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from itertools import combinations
 
 import numpy as np
+import torch
 from scipy.special import gammainc
+from torch import Tensor
 
 from girsanov.errors import require
-from girsanov.processes.paths import require_positive
+from girsanov.noise import Randomness, as_source
+from girsanov.processes.gaussian import (
+    along_time,
+    cholesky,
+    circulant_draw,
+    circulant_eigenvalues,
+    fast_size,
+    require_few,
+)
+from girsanov.processes.paths import (
+    accumulate,
+    check_clock,
+    check_state,
+    draws,
+    finished,
+    require_positive,
+    uniform_step,
+)
+
+COSTLY = 0.05
+"""The relative cost above which a Markov approximation is warned about."""
+
+
+@dataclass(frozen=True)
+class FractionalBrownianMotion:
+    """B^H with variance σ² t^{2H}: rough and turning back for H < ½, smooth and persistent for H > ½.
+
+    Args:
+        hurst: H, between 0 and 1; ½ is Brownian motion.
+        volatility: σ > 0, the standard deviation after one unit of time.
+    """
+
+    hurst: float = 0.5
+    volatility: float = 1.0
+
+    def __post_init__(self) -> None:
+        require_hurst(self.hurst)
+        require_positive("volatility", self.volatility)
+
+    def start(self, like: Tensor, *, generator: Randomness = None) -> Tensor:
+        """Zero, shaped like (B, *shape)."""
+        return torch.zeros_like(like)
+
+    def simulate(self, x0: Tensor, times: Tensor, *, generator: Randomness = None) -> Tensor:
+        """Draw x_0 + σ B^H from times[0] on, exactly; coordinates are independent.
+
+        On a uniform grid in T log T operations; on another one by Cholesky's factor, up to 2,000 times.
+
+        Args:
+            x0: (B, *shape), the states at times[0].
+            times: (T,), increasing, in any unit.
+
+        Returns:
+            (B, T, *shape).
+        """
+        check_state(x0)
+        clock, source, step = check_clock(times), as_source(generator), uniform_step(times)
+        count = len(clock) - 1
+        if count == 0:
+            return x0[:, None].clone()
+        if step is not None:
+            noise = circulant_draw(_noise_eigenvalues(self.hurst, fast_size(count)), source, x0, count)
+            return accumulate(x0, noise.mul_(self.volatility * step**self.hurst))
+        require_few(len(clock))
+        factor = cholesky(self.covariance(clock - clock[0])[1:, 1:].cpu()).to(x0.device)
+        walk = along_time(factor, draws(source, x0, count))
+        start = x0.double()[:, None]
+        return finished(x0, torch.cat([start, start + walk], 1))
+
+    def covariance(self, times: Tensor) -> Tensor:
+        """Cov(X_s, X_t) of the process that starts at 0 at time 0, (T, T) for times (T,)."""
+        power = times.abs() ** (2 * self.hurst)
+        between = (times[:, None] - times).abs() ** (2 * self.hurst)
+        return (self.volatility**2 / 2) * (power[:, None] + power - between)
+
+
+@lru_cache(maxsize=16)
+def _noise_eigenvalues(hurst: float, size: int) -> Tensor:
+    """Eigenvalues of the increments of unit step on a circle of 2 size; never negative in exact arithmetic."""
+    power = torch.arange(size + 2).double() ** (2 * hurst)
+    second = power[2:] - 2 * power[1:-1] + power[:-2]
+    covariances = torch.cat([torch.ones(1).double(), second / 2])
+    return circulant_eigenvalues(covariances).clamp_(min=0.0)
+
+
+@dataclass(frozen=True)
+class MarkovFractionalBrownianMotion:
+    """Type II fractional Brownian motion as Σ ω_k Y^k of Ornstein-Uhlenbeck processes that share their noise.
+
+    Its variance is about σ² t^{2H} / (2H Γ(H + ½)²), the Riemann-Liouville convention; the clock starts at
+    times[0], and the weights are the best on [0, horizon].
+
+    Args:
+        hurst: H, between 0 and 1.
+        factors: K, how many memories.
+        fastest: the largest rate in units of 1/horizon, above 1; rough paths need more than the default.
+        horizon: how long the paths may be, in the unit of the times.
+        volatility: σ > 0.
+
+    Warns:
+        UserWarning: more than 5 % of the integrated variance is not represented.
+    """
+
+    hurst: float = 0.5
+    factors: int = 5
+    fastest: float = 20.0
+    horizon: float = 1.0
+    volatility: float = 1.0
+
+    def __post_init__(self) -> None:
+        require_positive("volatility", self.volatility)
+        if self.relative_cost > COSTLY:
+            warnings.warn(
+                f"{self.relative_cost:.1%} of the variance of fractional Brownian motion with hurst = {self.hurst:g} "
+                f"is not represented by {self.factors} factors up to the rate {self.fastest:g}/horizon; "
+                "give more factors, a larger fastest, or FractionalBrownianMotion, which is exact",
+                stacklevel=3,
+            )
+
+    @cached_property
+    def rates(self) -> tuple[float, ...]:
+        """γ_1 < … < γ_K, per unit of time."""
+        return geometric_rates(self.factors, self.fastest, self.horizon)
+
+    @cached_property
+    def _fit(self) -> tuple[tuple[float, ...], float]:
+        return markov_weights(self.hurst, self.rates, self.horizon)
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """ω_1, …, ω_K."""
+        return self._fit[0]
+
+    @property
+    def relative_cost(self) -> float:
+        """The share of E ∫ B² dt that the approximation lacks."""
+        return self._fit[1]
+
+    def memory_covariance(self, t: float) -> Tensor:
+        """Cov(Y^i_t, Y^j_t) = (1 - e^{-(γ_i + γ_j) t}) / (γ_i + γ_j), (K, K), float64."""
+        gamma = torch.tensor(self.rates).double()
+        s = gamma[:, None] + gamma
+        return -torch.expm1(-s * t) / s
+
+    def variance(self, t: float) -> float:
+        """σ² ω·Cov(Y_t)·ω, of the approximation itself."""
+        omega = torch.tensor(self.weights).double()
+        return self.volatility**2 * (omega @ self.memory_covariance(t) @ omega).item()
+
+    def start(self, like: Tensor, *, generator: Randomness = None) -> Tensor:
+        """Zero, shaped like (B, *shape)."""
+        return torch.zeros_like(like)
+
+    def simulate(self, x0: Tensor, times: Tensor, *, generator: Randomness = None) -> Tensor:
+        """Draw x_0 + σ Σ ω_k Y^k, exactly for these weights; coordinates are independent.
+
+        Args:
+            x0: (B, *shape), the states at times[0].
+            times: (T,), increasing, at most `horizon` long.
+
+        Returns:
+            (B, T, *shape).
+        """
+        memories = self.memories(x0, times, generator=generator)
+        omega = torch.tensor(self.weights, dtype=torch.float64, device=x0.device)
+        return finished(x0, x0.double()[:, None] + self.volatility * (memories @ omega))
+
+    def memories(self, like: Tensor, times: Tensor, *, generator: Randomness = None) -> Tensor:
+        """Draw (Y^1, …, Y^K) jointly, one Gaussian block a step, from 0 at times[0].
+
+        Args:
+            like: (B, *shape), for its shape and device.
+            times: (T,), increasing, at most `horizon` long.
+
+        Returns:
+            (B, T, *shape, K), float64.
+        """
+        check_state(like)
+        clock = check_clock(times)
+        length = (clock[-1] - clock[0]).item()
+        require(
+            length <= self.horizon * (1 + 1e-6),
+            f"times are {length:g} long and horizon is {self.horizon:g}; give horizon={length:g}",
+        )
+        device, steps = like.device, clock.diff().tolist()
+        uniform = uniform_step(times)
+        lengths = [uniform] * len(steps) if uniform is not None else steps
+        roots = {h: _root(self.memory_covariance(h)).to(device) for h in set(lengths)}
+        gamma = torch.tensor(self.rates, dtype=torch.float64, device=device)
+        decays = {h: (-gamma * h).exp() for h in roots}
+        block = like[..., None].expand(*like.shape, len(gamma))
+        noise = draws(as_source(generator), block, len(steps))
+        path = torch.zeros(len(like), len(clock), *block.shape[1:], dtype=torch.float64, device=device)
+        for i, h in enumerate(lengths):
+            torch.addcmul(noise[:, i] @ roots[h], path[:, i], decays[h], out=path[:, i + 1])
+        return path
+
+
+def _root(covariance: Tensor) -> Tensor:
+    """R with RᵀR = covariance, also where short steps leave it without rank."""
+    values, vectors = torch.linalg.eigh(covariance)
+    return (vectors * values.clamp(min=0.0).sqrt()).mT
 
 
 def markov_weights(
