@@ -10,6 +10,7 @@ from girsanov import Noise, simulate
 from girsanov.errors import InputError
 from girsanov.processes.stable import (
     CompoundPoisson,
+    IsotropicStableMotion,
     NormalInverseGaussian,
     StableMotion,
     VarianceGamma,
@@ -85,6 +86,16 @@ def test_a_skewed_motion_of_small_index_only_rises():
     assert (paths.diff(dim=1) >= 0).all()
 
 
+@pytest.mark.parametrize("alpha", [0.7, 1.0, 1.6, 2.0])
+def test_isotropic_jumps_have_no_direction(alpha):
+    """E exp(i⟨u, X⟩) = exp(-h |0.7 u|^α) along any u of the plane; coordinates jump together."""
+    paths = simulate(IsotropicStableMotion(alpha, 0.7), torch.zeros(N, 2).double(), TIMES, seed=0)
+    for angle in (0.0, 0.5, 2.0):
+        along = paths @ torch.tensor([math.cos(angle), math.sin(angle)]).double()
+        for i, h in ((1, 0.3), (2, 2.0)):
+            assert_characteristic(along[:, i], lambda u, h=h: math.exp(-h * (0.7 * u) ** alpha))
+
+
 def characteristic_vg(u, h):
     return (1 - 1j * 0.4 * 0.3 * u + 0.5 * 0.81 * 0.3 * u**2) ** (-h / 0.3)
 
@@ -147,7 +158,13 @@ def test_poisson_variables_broadcast_their_mean():
 
 @pytest.mark.parametrize(
     "process",
-    [StableMotion(1.3, 0.2), VarianceGamma(), NormalInverseGaussian(), CompoundPoisson()],
+    [
+        StableMotion(1.3, 0.2),
+        IsotropicStableMotion(),
+        VarianceGamma(),
+        NormalInverseGaussian(),
+        CompoundPoisson(),
+    ],
     ids=lambda process: type(process).__name__,
 )
 def test_coordinates_and_batches_do_not_mix(process):

@@ -1,8 +1,8 @@
 """What a process can do: capabilities that solvers and objectives ask for by name.
 
 A process is a law of paths on diffusion time, from t = 0 (data) to t = 1 (reference), or on physical time
-in the user's unit. No process has to do everything. A function states the capability it needs with `need`, and an illegal pair is refused
-before any work.
+in the user's unit. No process has to do everything. A function states the capability it needs with `need`,
+and an illegal pair is refused before any work.
 """
 
 from __future__ import annotations

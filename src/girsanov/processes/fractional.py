@@ -35,7 +35,6 @@ from itertools import combinations
 
 import numpy as np
 import torch
-from scipy.special import gammainc
 from torch import Tensor
 
 from girsanov.errors import require
@@ -259,6 +258,8 @@ def markov_weights(
     Raises:
         InputError: numbers out of range, or rates too close to be told apart.
     """
+    from scipy.special import gammainc  # a quarter of a second, for those who need it
+
     require_hurst(hurst)
     require_positive("horizon", horizon)
     require(len(rates) > 0, "rates is empty; give at least one")

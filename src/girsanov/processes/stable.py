@@ -132,6 +132,48 @@ class StableMotion:
 
 
 @dataclass(frozen=True)
+class IsotropicStableMotion:
+    """α-stable Lévy motion whose jumps have no preferred direction: E exp(i⟨u, X_t - X_0⟩) = exp(-t |scale u|^α).
+
+    All coordinates of a sample jump together, X = √A G with G normal and A positive (α/2)-stable.
+
+    Args:
+        alpha: α in (0, 2]; 2 is Brownian motion of variance 2 scale² t.
+        scale: above 0.
+    """
+
+    alpha: float = 1.5
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        SkewedStable(self.alpha)
+        require_positive("scale", self.scale)
+
+    def start(self, like: Tensor, *, generator: Randomness = None) -> Tensor:
+        """Zero, shaped like (B, *shape)."""
+        return torch.zeros_like(like)
+
+    def simulate(self, x0: Tensor, times: Tensor, *, generator: Randomness = None) -> Tensor:
+        """Draw one path from each row of x0, exactly.
+
+        Args:
+            x0: (B, *shape), the states at times[0].
+            times: (T,), increasing, in any unit.
+
+        Returns:
+            (B, T, *shape).
+        """
+        check_state(x0)
+        h, source = steps_like(check_clock(times), x0), as_source(generator)
+        noise = draws(source, x0, len(h)).mul_(math.sqrt(2) * self.scale * h ** (1 / self.alpha))
+        if self.alpha < 2:
+            one = x0.flatten(1)[:, :1].reshape(-1, *[1] * (x0.ndim - 1)) if x0.ndim > 1 else x0
+            size = draws(source, one, len(h), 1, SkewedStable(self.alpha / 2, 1.0))
+            noise.mul_(size.mul_(math.cos(math.pi * self.alpha / 4) ** (2 / self.alpha)).sqrt_())
+        return accumulate(x0, noise)
+
+
+@dataclass(frozen=True)
 class VarianceGamma:
     """X_t = drift G_t + volatility W(G_t), G a gamma process of mean t and variance `spread` · t.
 

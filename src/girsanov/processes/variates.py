@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from scipy.special import gammaincinv, pdtr, pdtrik
 from torch import Tensor
 
 TINY = 2.0**-54
@@ -21,12 +20,16 @@ def exponential(u: Tensor) -> Tensor:
 
 def gamma(u: Tensor, shape: Tensor | float) -> Tensor:
     """Gamma variables of unit scale from uniforms; `shape` > 0 broadcasts against u."""
+    from scipy.special import gammaincinv  # a quarter of a second, for those who need it
+
     k = shape.cpu().numpy() if isinstance(shape, Tensor) else shape
     return torch.from_numpy(np.asarray(gammaincinv(k, u.cpu().numpy()))).to(u.device)
 
 
 def poisson(u: Tensor, mean: Tensor | float) -> Tensor:
     """Poisson variables, as float64, from uniforms; `mean` ≥ 0 broadcasts against u."""
+    from scipy.special import pdtr, pdtrik
+
     p = u.cpu().numpy()
     m = np.broadcast_to(mean.cpu().numpy() if isinstance(mean, Tensor) else np.float64(mean), p.shape)
     none = p <= np.exp(-m)
