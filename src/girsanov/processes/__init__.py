@@ -4,13 +4,16 @@ from girsanov.processes.base import (
     AffineConditional,
     Convertible,
     Diffusion,
+    Ended,
     GaussianConditional,
     Learnable,
     Perturbable,
     Simulable,
+    Started,
     Transition,
     need,
 )
+from girsanov.processes.brownian import BrownianMotion, BrownianPath, levy_area, space_time_area
 from girsanov.processes.constructors import (
     EDM,
     PROCESSES,
@@ -29,35 +32,89 @@ from girsanov.processes.constructors import (
     SubVP,
     Trigonometric,
 )
+from girsanov.processes.diffusions import (
+    CoxIngersollRoss,
+    GeometricBrownianMotion,
+    ReflectedBrownianMotion,
+    Vasicek,
+)
+from girsanov.processes.events import Events
+from girsanov.processes.fractional import (
+    FractionalBrownianMotion,
+    MarkovFractionalBrownianMotion,
+    geometric_rates,
+    markov_weights,
+)
+from girsanov.processes.gaussian import StationaryGaussian
+from girsanov.processes.hawkes import Hawkes, hawkes_log_likelihood
 from girsanov.processes.interpolant import Interpolant
-from girsanov.processes.simulation import simulate
+from girsanov.processes.jumps import MarkovChain
+from girsanov.processes.poisson import Poisson
+from girsanov.processes.simulation import SIMULATORS, simulate
+from girsanov.processes.stable import (
+    CompoundPoisson,
+    IsotropicStableMotion,
+    NormalInverseGaussian,
+    SkewedStable,
+    StableMotion,
+    VarianceGamma,
+    alpha_stable,
+)
 
 __all__ = [
     "EDM",
     "PROCESSES",
+    "SIMULATORS",
     "VE",
     "VP",
     "AffineConditional",
     "BrownianBridge",
+    "BrownianMotion",
+    "BrownianPath",
+    "CompoundPoisson",
     "Convertible",
     "CosineVP",
+    "CoxIngersollRoss",
     "Diffusion",
     "DiscreteVP",
+    "Ended",
+    "Events",
+    "FractionalBrownianMotion",
     "GaussianConditional",
     "Geometric",
+    "GeometricBrownianMotion",
+    "Hawkes",
     "Interpolant",
+    "IsotropicStableMotion",
     "Learnable",
     "Levy",
+    "MarkovChain",
+    "MarkovFractionalBrownianMotion",
     "MeanReverting",
+    "NormalInverseGaussian",
     "OrnsteinUhlenbeck",
     "Perturbable",
+    "Poisson",
     "PoissonFlow",
     "RectifiedFlow",
+    "ReflectedBrownianMotion",
     "Simulable",
+    "SkewedStable",
+    "StableMotion",
+    "Started",
+    "StationaryGaussian",
     "StochasticInterpolant",
     "SubVP",
     "Transition",
     "Trigonometric",
+    "VarianceGamma",
+    "Vasicek",
+    "alpha_stable",
+    "geometric_rates",
+    "hawkes_log_likelihood",
+    "levy_area",
+    "markov_weights",
     "need",
     "simulate",
+    "space_time_area",
 ]

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from girsanov.errors import InputError, require, require_finite
 from girsanov.noise import Noise, Randomness, as_source
 from girsanov.processes.base import Ended, Simulable, Started, need
+from girsanov.processes.brownian import BrownianMotion
+from girsanov.processes.diffusions import (
+    CoxIngersollRoss,
+    GeometricBrownianMotion,
+    ReflectedBrownianMotion,
+    Vasicek,
+)
+from girsanov.processes.fractional import FractionalBrownianMotion, MarkovFractionalBrownianMotion
+from girsanov.processes.hawkes import Hawkes
+from girsanov.processes.jumps import MarkovChain
+from girsanov.processes.poisson import Poisson
+from girsanov.processes.stable import CompoundPoisson, NormalInverseGaussian, StableMotion, VarianceGamma
 
 
 def simulate(
@@ -63,3 +77,22 @@ def natural_start(process: Simulable, n: int, times: Tensor, generator: Randomne
     like = torch.zeros(n, dtype=dtype, device=times.device)
     started = need(process, Started, "simulate(n=...)")
     return started.start(like, generator=generator)
+
+
+SIMULATORS: dict[str, Callable[..., Started]] = {
+    "Brownian": BrownianMotion,
+    "GeometricBrownian": GeometricBrownianMotion,
+    "ReflectedBrownian": ReflectedBrownianMotion,
+    "Vasicek": Vasicek,
+    "CoxIngersollRoss": CoxIngersollRoss,
+    "Fractional": FractionalBrownianMotion,
+    "MarkovFractional": MarkovFractionalBrownianMotion,
+    "Stable": StableMotion,
+    "VarianceGamma": VarianceGamma,
+    "NormalInverseGaussian": NormalInverseGaussian,
+    "CompoundPoisson": CompoundPoisson,
+    "Poisson": Poisson,
+    "Hawkes": Hawkes,
+    "MarkovChain": MarkovChain,
+}
+"""Processes on physical time by name, for the command line."""
