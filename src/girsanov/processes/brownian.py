@@ -138,13 +138,11 @@ class BrownianPath:
 
     def __init__(self, like: Tensor, times: Tensor | None = None, *, generator: Randomness = None) -> None:
         check_state(like)
-        clock = torch.zeros(1).double() if times is None else check_clock(times)
-        self._source = as_source(generator)
-        walk = BrownianMotion().simulate(torch.zeros_like(like), clock, generator=self._source.child(0))
-        self._like, self._times = torch.empty_like(like), clock.tolist()
-        self._values = dict(zip(self._times, walk.movedim(1, 0).contiguous(), strict=True))
-        self._asked = 0
-        self._fresh = self._source.child(1)
+        clock = [0.0] if times is None else check_clock(times).tolist()
+        self._like, self._source, self._asked = torch.empty_like(like), as_source(generator), 0
+        self._times, self._values = clock[:1], {clock[0]: torch.zeros_like(like)}
+        for t in clock[1:]:  # one increment each; a step at a time keeps large states in the cache
+            self._new(t)
 
     def __call__(self, s: float, t: float) -> Tensor:
         """W_t - W_s, shaped and typed like `like`."""
@@ -161,7 +159,7 @@ class BrownianPath:
         times, values = self._times, self._values
         if not (times[0] <= t < math.inf):
             raise InputError(f"the path was asked at {t:g}, and it starts at {times[0]:g}; ask from there on")
-        xi = self._fresh.draw(self._like, self._asked)
+        xi = self._source.draw(self._like, self._asked)
         self._asked += 1
         if t > times[-1]:
             value = torch.add(values[times[-1]], xi, alpha=math.sqrt(t - times[-1]))

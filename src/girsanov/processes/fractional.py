@@ -229,7 +229,7 @@ class MarkovFractionalBrownianMotion:
         gamma = torch.tensor(self.rates, dtype=torch.float64, device=device)
         decays = {h: (-gamma * h).exp() for h in roots}
         block = like[..., None].expand(*like.shape, len(gamma))
-        noise = draws(as_source(generator), block, len(steps))
+        noise = draws(as_source(generator), block, len(steps)).double()
         path = torch.zeros(len(like), len(clock), *block.shape[1:], dtype=torch.float64, device=device)
         for i, h in enumerate(lengths):
             torch.addcmul(noise[:, i] @ roots[h], path[:, i], decays[h], out=path[:, i + 1])

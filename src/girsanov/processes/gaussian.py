@@ -121,25 +121,23 @@ def circulant_eigenvalues(covariances: Tensor) -> Tensor:
 
 
 def circulant_draw(eigenvalues: Tensor, source: Source, like: Tensor, count: int, index: int = 0) -> Tensor:
-    """The first `count` values of a stationary Gaussian process on its circle, (B, count, *shape), float64.
+    """The first `count` values of a stationary Gaussian process on its circle, (B, count, *shape), as precise as `like`.
 
     Args:
         eigenvalues: (m + 1,), at least 0.
-        source: where 2m normals a path come from.
+        source: where 2m + 2 normals a path come from.
         like: (B, *shape), for its shape and device.
         count: at most m + 1.
         index: the key of the draw.
     """
-    m = len(eigenvalues) - 1
-    flat = like.reshape(len(like), -1)
-    normals = source.draw(torch.empty(*flat.shape, 2 * m, dtype=torch.float64, device=like.device), index)
-    scale = (eigenvalues * m).sqrt().to(like.device)
-    scale[0], scale[-1] = (eigenvalues[0] * 2 * m).sqrt(), (eigenvalues[-1] * 2 * m).sqrt()
-    spectrum = torch.zeros(*flat.shape, m + 1, dtype=torch.complex128, device=like.device)
-    parts = torch.view_as_real(spectrum)
-    parts[..., 1:m, :] = normals[..., 2:].unflatten(-1, (m - 1, 2)) * scale[1:m, None]
-    parts[..., 0, 0], parts[..., m, 0] = normals[..., 0] * scale[0], normals[..., 1] * scale[-1]
-    path = torch.fft.irfft(spectrum, n=2 * m)[..., :count]
+    m, flat = len(eigenvalues) - 1, like.reshape(len(like), -1)
+    rows = flat[..., None].expand(*flat.shape, 2 * m + 2)
+    normals = source.draw(rows if like.dtype == torch.float64 else rows.float(), index)
+    scale = (eigenvalues * m).sqrt().repeat_interleave(2)
+    scale[[0, -2]] *= math.sqrt(2)  # the two real coefficients
+    scale[[1, -1]] = 0.0
+    normals *= scale.to(normals)
+    path = torch.fft.irfft(torch.view_as_complex(normals.unflatten(-1, (m + 1, 2))), n=2 * m)[..., :count]
     return path.mT.reshape(len(like), count, *like.shape[1:])
 
 
@@ -157,6 +155,7 @@ def cholesky(covariance: Tensor) -> Tensor:
 
 def along_time(matrix: Tensor, values: Tensor) -> Tensor:
     """A matrix (S, T) applied to values (B, T, *shape) along their times."""
+    values = values.double()
     flat = matrix @ values.flatten(2) if values.ndim > 2 else values @ matrix.mT
     return flat.reshape(len(values), len(matrix), *values.shape[2:])
 

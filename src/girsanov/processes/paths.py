@@ -1,7 +1,7 @@
 """What the simulators of physical time share: the clock, the draws of a whole path at once, running sums.
 
 Physical `times` are in the user's unit, increasing, and may start anywhere; x0 is the state at times[0].
-Everything inside is float64, on the device of x0; a path has the dtype of x0.
+Sums and recursions inside are float64, on the device of x0; a path has the dtype of x0.
 """
 
 from __future__ import annotations
@@ -63,19 +63,22 @@ def steps_like(clock: Tensor, x0: Tensor) -> Tensor:
 
 
 def draws(source: Source, x0: Tensor, count: int, index: int = 0, law: Law = normal) -> Tensor:
-    """`count` draws for every element of x0 (B, *shape), as (B, count, *shape), float64, keyed by `index`."""
-    like = torch.empty(len(x0), count, *x0.shape[1:], dtype=torch.float64, device=x0.device)
-    return source.draw(like, index, law)
+    """`count` draws for every element of x0 (B, *shape), as (B, count, *shape), keyed by `index`.
+
+    Normals are as precise as x0; every other law needs the 53 bits of float64 for its tails, and is float64.
+    """
+    dtype = torch.float32 if law is normal and x0.dtype != torch.float64 else torch.float64
+    return source.draw(torch.empty(len(x0), count, *x0.shape[1:], dtype=dtype, device=x0.device), index, law)
 
 
 def accumulate(x0: Tensor, increments: Tensor) -> Tensor:
-    """x0 (B, *shape) and the running sums of float64 increments (B, T - 1, *shape): a path (B, T, *shape)."""
-    path = torch.cat([x0.double()[:, None], increments], 1).cumsum_(1)
-    return finished(x0, path)
+    """x0 (B, *shape) and the running sums of increments (B, T - 1, *shape), in float64: a path (B, T, *shape)."""
+    sums = increments.cumsum(1, dtype=torch.float64).add_(x0[:, None])
+    return torch.cat([x0[:, None], sums.to(x0.dtype)], 1)
 
 
 def recursion(x0: Tensor, decay: Sequence[float], shocks: Tensor) -> Tensor:
-    """x_{i+1} = decay_i x_i + shock_i, as a path (B, T, *shape); shocks are (B, T - 1, *shape), float64."""
+    """x_{i+1} = decay_i x_i + shock_i, as a path (B, T, *shape); shocks are (B, T - 1, *shape)."""
     path = torch.empty(len(x0), shocks.shape[1] + 1, *x0.shape[1:], dtype=torch.float64, device=x0.device)
     path[:, 0] = x0
     for i, keep in enumerate(decay):

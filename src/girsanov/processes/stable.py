@@ -165,7 +165,7 @@ class IsotropicStableMotion:
         """
         check_state(x0)
         h, source = steps_like(check_clock(times), x0), as_source(generator)
-        noise = draws(source, x0, len(h)).mul_(math.sqrt(2) * self.scale * h ** (1 / self.alpha))
+        noise = draws(source, x0, len(h)).double().mul_(math.sqrt(2) * self.scale * h ** (1 / self.alpha))
         if self.alpha < 2:
             one = x0.flatten(1)[:, :1].reshape(-1, *[1] * (x0.ndim - 1)) if x0.ndim > 1 else x0
             size = draws(source, one, len(h), 1, SkewedStable(self.alpha / 2, 1.0))
