@@ -26,6 +26,7 @@ NAMES = [
     "info",
     "papers",
     "reproduce",
+    "simulate",
 ]
 COLOUR = re.compile(r"\x1b\[[0-9;]*[34][0-9]")
 

@@ -16,7 +16,19 @@ from typing import Annotated, Any
 
 import typer
 
-from girsanov.cli import demo, evaluate, likelihood, papers, plan, restore, runinfo, sample, search, train
+from girsanov.cli import (
+    demo,
+    evaluate,
+    likelihood,
+    papers,
+    plan,
+    restore,
+    runinfo,
+    sample,
+    search,
+    simulate,
+    train,
+)
 from girsanov.cli.console import fail, say
 
 app = typer.Typer(
@@ -108,3 +120,7 @@ for command in (
     papers.reproduce,
 ):
     app.command()(guarded(command))
+
+# the parameters of a process are options that only it knows
+open_ended = {"allow_extra_args": True, "ignore_unknown_options": True}
+app.command(context_settings=open_ended)(guarded(simulate.simulate))
