@@ -225,15 +225,21 @@ class MarkovFractionalBrownianMotion:
         device, steps = like.device, clock.diff().tolist()
         uniform = uniform_step(times)
         lengths = [uniform] * len(steps) if uniform is not None else steps
-        roots = {h: _root(self.memory_covariance(h)).to(device) for h in set(lengths)}
-        gamma = torch.tensor(self.rates, dtype=torch.float64, device=device)
-        decays = {h: (-gamma * h).exp() for h in roots}
+        roots = {h: _root(self.memory_covariance(h)) for h in set(lengths)}
+        gamma = torch.tensor(self.rates, dtype=torch.float64)
+        decays = {h: (-gamma * h).exp().to(device) for h in roots}
         block = like[..., None].expand(*like.shape, len(gamma))
-        noise = draws(as_source(generator), block, len(steps)).double()
-        path = torch.zeros(len(like), len(clock), *block.shape[1:], dtype=torch.float64, device=device)
+        noise = draws(as_source(generator), block, len(steps)).double().movedim(1, 0)
+        mix = (
+            roots[lengths[0]]
+            if len(roots) == 1
+            else torch.stack([roots[h] for h in lengths] or [gamma.diag()])
+        )
+        shocks = noise.reshape(len(steps), -1, len(gamma)) @ mix.to(device)
+        path = torch.zeros(len(clock), *shocks.shape[1:], dtype=torch.float64, device=device)
         for i, h in enumerate(lengths):
-            torch.addcmul(noise[:, i] @ roots[h], path[:, i], decays[h], out=path[:, i + 1])
-        return path
+            torch.addcmul(shocks[i], path[i], decays[h], out=path[i + 1])
+        return path.reshape(len(clock), *block.shape).movedim(0, 1)
 
 
 def _root(covariance: Tensor) -> Tensor:

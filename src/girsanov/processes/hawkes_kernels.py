@@ -6,7 +6,7 @@ Oracle: tests/processes/test_hawkes.py.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -28,14 +28,14 @@ def kernels() -> tuple[Callable[..., Any], Callable[..., Any]]:
     Raises:
         MissingExtra: numba is not installed.
     """
-    njit = extra("numba", "jit").njit
+    njit = partial(extra("numba", "jit").njit, error_model="numpy")  # no check of every division
     return njit(_drawing(njit)), njit(_evaluating(njit))
 
 
 def _choices(njit: Callable[..., Any]) -> tuple[Callable[..., Any], ...]:
     """The random steps: (uniform, gap, choose)."""
 
-    @njit
+    @njit()
     def uniform(state):  # type: ignore[no-untyped-def]
         """The next number inside (0, 1) of a stream."""
         state[0] += GOLDEN
@@ -45,19 +45,20 @@ def _choices(njit: Callable[..., Any]) -> tuple[Callable[..., Any], ...]:
         z = z ^ (z >> np.uint64(31))
         return (float(z >> np.uint64(12)) + 0.5) * 2.0**-52
 
-    @njit
+    @njit()
     def gap(total, excess, decay, state):  # type: ignore[no-untyped-def]
-        """The time to the next event: the first of the base clock and the clock of the excess."""
+        """The time to the next event and e^{-β time}: the first of the base clock and the clock of the excess."""
         wait = -np.log(uniform(state)) / total
+        fade = np.exp(-decay * wait)
         if excess > 0:
-            rest = 1 + decay / excess * np.log(uniform(state))
-            if rest > 0:
-                wait = min(wait, -np.log(rest) / decay)
-        return wait
+            other = 1 + decay / excess * np.log(uniform(state))  # e^{-β S_1}, which needs no exponential
+            if other > fade:
+                return -np.log(other) / decay, other
+        return wait, fade
 
-    @njit
+    @njit()
     def choose(base, excess, target):  # type: ignore[no-untyped-def]
-        """The first type whose intensities up to its own reach the target."""
+        """The first type whose intensities up to its own reach the target, a share of their sum."""
         kind, passed = 0, base[0] + excess[0]
         while passed < target and kind < len(base) - 1:
             kind += 1
@@ -80,14 +81,13 @@ def _drawing(njit: Callable[..., Any]) -> Callable[..., Any]:
             state[0] = seeds[row, 0] ^ (seeds[row, 1] << np.uint64(11))
             excess[:] = 0.0
             raised = 0.0
-            t = gap(total, raised, decay, state)
-            wait = t
+            t, fade = gap(total, raised, decay, state)
             while t <= length:
-                fade, raised = np.exp(-decay * wait), 0.0
+                raised = 0.0
                 for k in range(types):
                     excess[k] *= fade
                     raised += excess[k]
-                kind = choose(base, excess, uniform(state) * (total + raised))
+                kind = 0 if types == 1 else choose(base, excess, uniform(state) * (total + raised))
                 for k in range(types):
                     excess[k] += jump[k, kind]
                     raised += jump[k, kind]
@@ -96,7 +96,7 @@ def _drawing(njit: Callable[..., Any]) -> Callable[..., Any]:
                 times[filled], kinds[filled] = t, kind
                 filled += 1
                 counts[row] += 1
-                wait = gap(total, raised, decay, state)
+                wait, fade = gap(total, raised, decay, state)
                 t += wait
         return times[:filled], kinds[:filled], counts
 
@@ -104,7 +104,7 @@ def _drawing(njit: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _evaluating(njit: Callable[..., Any]) -> Callable[..., Any]:
-    @njit
+    @njit()
     def one(base, jump, decay, times, kinds, window, d_base, d_jump):  # type: ignore[no-untyped-def]
         """log L of a row and its derivative in the decay; those in base and jump are added to what is given."""
         types = len(base)

@@ -172,11 +172,11 @@ class MarkovChain:
         now = torch.full(state.shape, start, dtype=torch.float64, device=state.device)
         times, states = [now], [state]
         for chunk in count():
-            u = draws(source, now, 2 * AT_ONCE, chunk, uniform)
-            waits = exponential(u[:, :AT_ONCE])
+            u = draws(source, now, 2 * AT_ONCE, chunk, uniform).mT.contiguous()
+            waits = exponential(u[:AT_ONCE])
             for i in range(AT_ONCE):
-                now = now + waits[:, i] / leave[state]  # infinite in an absorbing state
-                state = categorical(u[:, AT_ONCE + i], weights[state])
+                now = now + waits[i] / leave[state]  # infinite in an absorbing state
+                state = categorical(u[AT_ONCE + i], weights[state])
                 times.append(now)
                 states.append(state)
             if not bool((now < stop).any()):
