@@ -81,7 +81,10 @@ class Events:
 
 def packed(times: Tensor, values: Tensor, mask: Tensor, start: Tensor, stop: Tensor) -> Events:
     """A record from entries of which some are dropped: what stays moves to the left, in order."""
-    order = (~mask).to(torch.uint8).argsort(stable=True, dim=1)
     width = int(mask.sum(1).max()) if mask.numel() else 0
-    times = torch.where(mask, times, torch.inf).gather(1, order)[:, :width]
+    times = torch.where(mask, times, torch.inf)
+    if not bool((mask[:, 1:] & ~mask[:, :-1]).any()):  # nothing dropped but the end
+        return Events(times[:, :width], values[:, :width], mask[:, :width], start, stop)
+    order = (~mask).to(torch.uint8).argsort(stable=True, dim=1)
+    times = times.gather(1, order)[:, :width]
     return Events(times, values.gather(1, order)[:, :width], mask.gather(1, order)[:, :width], start, stop)

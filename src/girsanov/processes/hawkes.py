@@ -33,6 +33,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from girsanov.errors import require
 from girsanov.noise import Randomness, as_source, uniform
@@ -128,14 +129,12 @@ class Hawkes:
         times, types, counts = draw(
             self._base, self._jump, self.decay, stop - start, seeds, int(expected) + 16
         )
-        width = int(counts.max())
-        mask = torch.arange(width) < torch.from_numpy(counts)[:, None]
-        padded = torch.full((n, width), math.inf, dtype=torch.float64).masked_scatter_(
-            mask, torch.from_numpy(times)
-        )
-        values = torch.zeros(n, width, dtype=torch.long).masked_scatter_(mask, torch.from_numpy(types))
+        rows = [torch.from_numpy(flat).split(counts.tolist()) for flat in (times, types)]
+        padded = pad_sequence(rows[0], batch_first=True, padding_value=math.inf)
+        values = pad_sequence(rows[1], batch_first=True)
+        mask = torch.arange(padded.shape[1]) < torch.from_numpy(counts)[:, None]
         ends = [torch.full((n,), float(end), dtype=torch.float64) for end in (start, stop)]
-        return Events(padded + start, values, mask, *ends)
+        return Events(padded.add_(start), values, mask, *ends)
 
     def start(self, like: Tensor, *, generator: Randomness = None) -> Tensor:
         """No event yet: zero, shaped like (B,), or (B, K) with several types."""

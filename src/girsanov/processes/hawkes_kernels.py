@@ -49,12 +49,13 @@ def _choices(njit: Callable[..., Any]) -> tuple[Callable[..., Any], ...]:
     def gap(total, excess, decay, state):  # type: ignore[no-untyped-def]
         """The time to the next event and e^{-β time}: the first of the base clock and the clock of the excess."""
         wait = -np.log(uniform(state)) / total
-        fade = np.exp(-decay * wait)
         if excess > 0:
-            other = 1 + decay / excess * np.log(uniform(state))  # e^{-β S_1}, which needs no exponential
-            if other > fade:
-                return -np.log(other) / decay, other
-        return wait, fade
+            fade = 1 + decay / excess * np.log(uniform(state))  # e^{-β S_1}, if it is above 0
+            if fade > 0:
+                other = -np.log(fade) / decay
+                if other < wait:
+                    return other, fade
+        return wait, np.exp(-decay * wait)
 
     @njit()
     def choose(base, excess, target):  # type: ignore[no-untyped-def]
