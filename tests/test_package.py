@@ -32,7 +32,7 @@ MODULES = [
 LIBRARY = [name for name in MODULES if not name.startswith("girsanov.cli")]  # all but the command
 ROOMS = [name for name in LIBRARY if name.count(".") == 1]
 HEAVY = [
-    "PIL", "datasets", "diffusers", "huggingface_hub", "lightning", "matplotlib", "mlxtend", "ot", "pandas",
+    "PIL", "datasets", "diffusers", "huggingface_hub", "lightning", "matplotlib", "mlxtend", "numba", "ot", "pandas",
     "pyarrow", "rich", "scipy.stats", "skimage", "sklearn", "tensorboard", "torchdiffeq", "typer",
 ]  # fmt: skip
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
