@@ -41,6 +41,13 @@ def test_gaps_on_the_clock_of_the_compensator_are_exponential():
         assert abs(np.corrcoef(gaps[1:], gaps[:-1])[0, 1]) < 5 / math.sqrt(len(gaps))
 
 
+def test_without_children_gaps_are_exponential():
+    gaps = np.diff(
+        Hawkes(2.0, 0.0, 1.0).events(1, 400_000.0, generator=Noise(1)).times[0].numpy(), prepend=0.0
+    )
+    assert stats.kstest(gaps, "expon", (0, 0.5)).pvalue > ALPHA
+
+
 def mean_counts(t):
     """E N_t from an empty past: m' = (A - βI) m + Aμ for the excess m, and E N' = μ + m."""
     k = len(MU)

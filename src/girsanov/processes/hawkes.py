@@ -126,15 +126,13 @@ class Hawkes:
         keys = as_source(generator).draw(torch.empty(n, 2, dtype=torch.float64), 0, uniform)
         seeds = (keys.numpy() * 2.0**53).astype(np.uint64)
         expected = sum(self.mean_rates) * (stop - start)
-        times, types, counts = draw(
-            self._base, self._jump, self.decay, stop - start, seeds, int(expected) + 16
-        )
-        rows = [torch.from_numpy(flat).split(counts.tolist()) for flat in (times, types)]
-        padded = pad_sequence(rows[0], batch_first=True, padding_value=math.inf)
-        values = pad_sequence(rows[1], batch_first=True)
+        room = int(expected + 4 * math.sqrt(expected) / (1 - self.spectral_radius)) + 16
+        times, types, counts = draw(self._base, self._jump, self.decay, stop - start, seeds, room)
+        padded = _padded(torch.from_numpy(times).add_(start), counts, math.inf)
+        values = _padded(torch.from_numpy(types), counts, 0)
         mask = torch.arange(padded.shape[1]) < torch.from_numpy(counts)[:, None]
         ends = [torch.full((n,), float(end), dtype=torch.float64) for end in (start, stop)]
-        return Events(padded.add_(start), values, mask, *ends)
+        return Events(padded, values, mask, *ends)
 
     def start(self, like: Tensor, *, generator: Randomness = None) -> Tensor:
         """No event yet: zero, shaped like (B,), or (B, K) with several types."""
@@ -217,6 +215,13 @@ class _Likelihood(torch.autograd.Function):
     def backward(ctx: Any, up: Tensor) -> Any:
         base, jump, decay = ctx.saved_tensors
         return up @ base, torch.einsum("b,bkj->kj", up, jump), up @ decay, None
+
+
+def _padded(flat: Tensor, counts: np.ndarray, filler: float) -> Tensor:
+    """Rows of a flat tensor, of these lengths, side by side."""
+    if counts.min() == counts.max():
+        return flat.reshape(len(counts), -1)
+    return pad_sequence(flat.split(counts.tolist()), batch_first=True, padding_value=filler)
 
 
 def _of_type(events: Events, k: int) -> Events:
