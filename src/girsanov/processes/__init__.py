@@ -30,6 +30,7 @@ from girsanov.processes.constructors import (
     Trigonometric,
 )
 from girsanov.processes.interpolant import Interpolant
+from girsanov.processes.masked import Masked
 from girsanov.processes.simulation import simulate
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "Interpolant",
     "Learnable",
     "Levy",
+    "Masked",
     "MeanReverting",
     "OrnsteinUhlenbeck",
     "Perturbable",
