@@ -20,7 +20,9 @@ def test_conditionals_of_independent_places_are_the_factors():
     law = SequenceTable(torch.einsum("a,b,c->abc", *factors))
     data = law.denoiser(Masked(2)).data(torch.tensor([[2, 2, 2], [1, 2, 0]]), 0.3)
     assert torch.allclose(data[0], factors)
-    assert torch.equal(data[1, 0], torch.tensor([0.0, 1.0]).double()) and torch.allclose(data[1, 1], factors[1])
+    assert torch.equal(data[1, 0], torch.tensor([0.0, 1.0]).double()) and torch.allclose(
+        data[1, 1], factors[1]
+    )
 
 
 @pytest.mark.parametrize("order", itertools.permutations(range(3)))
@@ -32,7 +34,9 @@ def test_chained_conditionals_give_the_table_back_in_any_order(order):
         found = model.data(state, 0.5)[:, place]
         total += found.gather(1, x[:, place : place + 1])[:, 0].log()
         state[:, place] = x[:, place]
-    assert torch.allclose(total, law.log_prob(x)) and torch.allclose(law.log_prob(x).exp().sum(), torch.tensor(1.0).double())
+    assert torch.allclose(total, law.log_prob(x)) and torch.allclose(
+        law.log_prob(x).exp().sum(), torch.tensor(1.0).double()
+    )
     assert torch.equal(law.index(x), torch.arange(27))
 
 
@@ -47,4 +51,6 @@ def test_what_is_no_law_is_refused():
 
 def test_an_impossible_state_has_equal_logits():
     law = SequenceTable(torch.tensor([[0.5, 0.0], [0.5, 0.0]]))
-    assert torch.equal(law.denoiser(Masked(2)).data(torch.tensor([[2, 1]]), 0.5)[0, 0], torch.full((2,), 0.5).double())
+    assert torch.equal(
+        law.denoiser(Masked(2)).data(torch.tensor([[2, 1]]), 0.5)[0, 0], torch.full((2,), 0.5).double()
+    )

@@ -25,7 +25,9 @@ def independent():
 def chain():
     """A Markov chain on three values: places that depend on each other."""
     step = torch.tensor([[0.8, 0.1, 0.1], [0.1, 0.7, 0.2], [0.3, 0.3, 0.4]]).double()
-    return SequenceTable(torch.einsum("a,ab,bc,cd->abcd", torch.tensor([0.5, 0.3, 0.2]).double(), step, step, step))
+    return SequenceTable(
+        torch.einsum("a,ab,bc,cd->abcd", torch.tensor([0.5, 0.3, 0.2]).double(), step, step, step)
+    )
 
 
 @pytest.mark.parametrize("law", [independent(), chain()])
@@ -68,9 +70,9 @@ def test_a_network_learns_learnable_words_and_is_saved(tmp_path, timed):
         network = TokenTransformer(2, 4, width=16, depth=1, heads=2, timed=timed)
     model = gv.Denoiser(network, Masked(2, "cosine"), predicts="logits", data_std=None)
     config = Training(batch_size=32, lr=1e-2, seed=0, device="cpu")
-    gv.fit(model, masked_nelbo(), x, steps=150, out=tmp_path / "run", config=config)
+    gv.fit(model, masked_nelbo(), x, steps=400, out=tmp_path / "run", config=config)
     found = float(masked_bound(model, x, 4, generator=Noise(0)).mean())
-    assert -math.log(2) - 0.1 < found < -math.log(2) + 0.1
+    assert -math.log(2) - 0.1 < found < -math.log(2) + 1e-3
     words = gv.sample(model, 64, seed=0)
     assert words.dtype == torch.int64 and words.shape == (64, 4)
     assert float((words[:, 0] == words[:, 1]).double().mean()) > 0.9

@@ -120,7 +120,11 @@ def test_float32_draws_have_the_truncated_law():
     expected = float(1 - truncated_gumbel_law(law)[0]) * rows * 10
     lost = (1 - float(law[0])) * rows * 10 - expected
     found = sum(
-        int((sample_categorical(law.float().expand(rows, -1), precision="float32", generator=Noise(i)) != 0).sum())
+        int(
+            (
+                sample_categorical(law.float().expand(rows, -1), precision="float32", generator=Noise(i)) != 0
+            ).sum()
+        )
         for i in range(10)
     )
     assert lost > 0 and abs(found - expected) < 4 * expected**0.5

@@ -207,7 +207,9 @@ class Masked:
         sure = torch.full_like(legal, -math.inf).masked_fill(value, 0.0)
         return torch.where((x == self.mask)[..., None], legal, sure)
 
-    def read(self, word: str, stored: tuple[str, ...], answers: tuple[Tensor, ...], x: Tensor, t: Time) -> Tensor:
+    def read(
+        self, word: str, stored: tuple[str, ...], answers: tuple[Tensor, ...], x: Tensor, t: Time
+    ) -> Tensor:
         """Another word from the stored ones: "data", the law of each clean coordinate, (B, *shape, K), float64."""
         require(
             word in ("data", "logits") and "logits" in stored,

@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -111,7 +112,7 @@ class AncestralMasked:
         source, grid = as_source(generator), [1 - i / self.steps for i in range(self.steps + 1)]
         law = torch.zeros(*x.shape, process.classes, dtype=torch.float64, device=x.device)
         old = torch.ones(len(x), dtype=torch.bool, device=x.device)  # whose law is not that of its state
-        for i, (t, s) in enumerate(zip(grid, grid[1:])):
+        for i, (t, s) in enumerate(pairwise(grid)):
             masked = done.x == process.mask
             waiting = masked.flatten(1).any(1)
             if not waiting.any():
@@ -229,7 +230,9 @@ class FirstHitting:
         chosen = law.gather(1, where[..., None].expand(-1, -1, law.shape[-1]))
         values = sample_categorical(chosen, generator=source.child(VALUE))
         clock = done.times[rows].flatten(1)
-        done.x[rows] = flat.scatter(1, where, torch.where(real, values, flat.gather(1, where))).reshape(x.shape)
+        done.x[rows] = flat.scatter(1, where, torch.where(real, values, flat.gather(1, where))).reshape(
+            x.shape
+        )
         clock = clock.scatter(1, where, torch.where(real, times, clock.gather(1, where)))
         done.times[rows] = clock.reshape(x.shape)
         share[rows] = shares.gather(1, real.sum(1, keepdim=True) - 1)[:, 0]
