@@ -197,12 +197,14 @@ def letters(report: Report, seed: int) -> None:
     report.add(TIMELESS, seed, ours=nats[0], baseline=nats[1])
     start, ours, done = Masked(len(LETTERS)).reference(torch.empty(n, LENGTH)), FirstHitting(LENGTH), {}
     many, spent = report.budget.pick(smoke=65, cpu=1_000), {}
-    usual = {
+    samplers: dict[str, FirstHitting | AncestralMasked] = {
+        "first hitting": ours,
+        "again": ours,
         "640 steps": AncestralMasked(report.budget.pick(smoke=66, cpu=10 * LENGTH)),
         "64 steps": AncestralMasked(LENGTH),
     }
     with torch.no_grad():
-        for i, (name, sampler) in enumerate({"first hitting": ours, "again": ours, **usual}.items()):
+        for i, (name, sampler) in enumerate(samplers.items()):
             before = time.process_time()
             done[name] = sampler.decode(free, start, generator=Noise(10 * seed + i))
             spent[name] = time.process_time() - before
