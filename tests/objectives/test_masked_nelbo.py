@@ -63,19 +63,19 @@ def test_the_loss_depends_on_its_key_only():
 
 @pytest.mark.parametrize("timed", [False, True])
 def test_a_network_learns_learnable_words_and_is_saved(tmp_path, timed):
-    """Two words, each as often: log 2 nats a word at best. Independent places would cost four times that; half of it is asked."""
+    """Two words, each as often: log 2 nats a word; independent places would cost four times that."""
     x = torch.tensor([[0, 0, 1, 1], [1, 1, 0, 0]]).repeat(50, 1)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        network = TokenTransformer(2, 4, width=16, depth=1, heads=2, timed=timed)
+        network = TokenTransformer(2, 4, width=32, depth=2, heads=2, timed=timed)
     model = gv.Denoiser(network, Masked(2, "cosine"), predicts="logits", data_std=None)
-    config = Training(batch_size=32, lr=1e-2, seed=0, device="cpu")
-    gv.fit(model, masked_nelbo(), x, steps=400, out=tmp_path / "run", config=config)
+    config = Training(batch_size=32, lr=3e-3, seed=0, device="cpu")
+    gv.fit(model, masked_nelbo(), x, steps=300, out=tmp_path / "run", config=config)
     found = float(masked_bound(model, x, 4, generator=Noise(0)).mean())
-    assert -4 * math.log(2) / 2 < found < -math.log(2) + 1e-3
+    assert -math.log(2) - 0.1 < found < -math.log(2) + 1e-3
     words = gv.sample(model, 64, seed=0)
     assert words.dtype == torch.int64 and words.shape == (64, 4)
-    assert float((words[:, 0] == words[:, 1]).double().mean()) > 0.9
+    assert float((words[:, 0] == words[:, 1]).double().mean()) > 0.95
     again = gv.load(tmp_path / "run")
     assert again.process == model.process and torch.equal(gv.sample(again, 64, seed=0), words)
 
