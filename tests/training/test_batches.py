@@ -97,7 +97,7 @@ NAN[4, 1] = float("nan")
         (X / 0, {}, "infinite"),
         (X[:0], {}, "empty"),
         (X[:, :0], {}, "empty"),
-        (X.long(), {}, "floating"),
+        (X.int(), {}, "floating"),
         (torch.tensor(1.0), {}, "floating"),
         (X.numpy(), {}, "tensor"),
         (X, {"cond": torch.zeros(5)}, "cond has 5 rows and x has 6"),

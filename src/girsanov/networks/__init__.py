@@ -4,6 +4,7 @@ from girsanov.networks.classifier import Classifier
 from girsanov.networks.dit import DiT
 from girsanov.networks.mlp import MLP
 from girsanov.networks.registry import NETWORKS, build, register
+from girsanov.networks.tokens import TokenTransformer
 from girsanov.networks.unet import UNet
 
-__all__ = ["MLP", "NETWORKS", "Classifier", "DiT", "UNet", "build", "register"]
+__all__ = ["MLP", "NETWORKS", "Classifier", "DiT", "TokenTransformer", "UNet", "build", "register"]

@@ -10,6 +10,7 @@ from girsanov.objectives.interpolant import (
     score_loss,
     velocity_loss,
 )
+from girsanov.objectives.masked import MaskedNELBO, masked_nelbo
 from girsanov.objectives.matching import Matching, flow_matching, score_matching
 from girsanov.objectives.posterior import PosteriorMean, posterior_mean_matching
 from girsanov.objectives.times import TIMES
@@ -20,6 +21,7 @@ __all__ = [
     "WEIGHTINGS",
     "Classification",
     "InterpolantLoss",
+    "MaskedNELBO",
     "Matching",
     "Objective",
     "PosteriorMean",
@@ -29,6 +31,7 @@ __all__ = [
     "flow_matching",
     "implicit_score_matching",
     "interpolant_loss",
+    "masked_nelbo",
     "posterior_mean_matching",
     "score_loss",
     "score_matching",

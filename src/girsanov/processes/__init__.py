@@ -60,6 +60,8 @@ from girsanov.processes.stable import (
     VarianceGamma,
     alpha_stable,
 )
+from girsanov.processes.masked import Masked
+from girsanov.processes.simulation import simulate
 
 __all__ = [
     "EDM",
@@ -90,6 +92,7 @@ __all__ = [
     "Levy",
     "MarkovChain",
     "MarkovFractionalBrownianMotion",
+    "Masked",
     "MeanReverting",
     "NormalInverseGaussian",
     "OrnsteinUhlenbeck",

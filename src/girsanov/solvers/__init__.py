@@ -2,6 +2,13 @@
 
 from girsanov.solvers.analytic import GaussianFlow, Skipped
 from girsanov.solvers.builder import Affine, PlanBuilder, Prediction
+from girsanov.solvers.categorical import (
+    TopK,
+    gumbel_top_k,
+    probabilities,
+    sample_categorical,
+    truncated_gumbel_law,
+)
 from girsanov.solvers.churn import Interval, edm_churn, restart
 from girsanov.solvers.diffusers import from_diffusers, to_diffusers
 from girsanov.solvers.endpoint import Endpoints, pseudo_huber
@@ -11,6 +18,7 @@ from girsanov.solvers.exponential import adams_bashforth, exponential
 from girsanov.solvers.grids import Grid, ddpm_rf_grid, fine_start, grid, u_shaped_grid
 from girsanov.solvers.langevin import PredictorCorrector
 from girsanov.solvers.likelihood import flow, log_likelihood, variational_bound
+from girsanov.solvers.masked import AncestralMasked, Decoded, FirstHitting, masked_bound
 from girsanov.solvers.momentum import ghvb, heavy_ball
 from girsanov.solvers.named import (
     ancestral,
@@ -39,9 +47,12 @@ __all__ = [
     "SOLVERS",
     "TABLEAUS",
     "Affine",
+    "AncestralMasked",
+    "Decoded",
     "EVODiff",
     "Endpoints",
     "Evolved",
+    "FirstHitting",
     "GaussianFlow",
     "Grid",
     "Interval",
@@ -59,6 +70,7 @@ __all__ = [
     "TensorPlan",
     "Term",
     "TimeShift",
+    "TopK",
     "adams_bashforth",
     "ancestral",
     "ddim",
@@ -78,11 +90,14 @@ __all__ = [
     "from_diffusers",
     "ghvb",
     "grid",
+    "gumbel_top_k",
     "heavy_ball",
     "heun",
     "log_likelihood",
     "make_plan",
+    "masked_bound",
     "pndm",
+    "probabilities",
     "pseudo_huber",
     "recommended",
     "recommended_grid",
@@ -93,12 +108,14 @@ __all__ = [
     "runge_kutta",
     "sa_solver",
     "sample",
+    "sample_categorical",
     "search",
     "search_schedule",
     "solver",
     "steps",
     "to_diffusers",
     "trajectory",
+    "truncated_gumbel_law",
     "u_shaped_grid",
     "unified",
     "unipc",

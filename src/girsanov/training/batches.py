@@ -77,8 +77,9 @@ class Data:
         """Refuse what cannot be trained on, and split the rows."""
         require(isinstance(x, Tensor), f"x is {type(x).__name__}; give a tensor (N, *shape)")
         require(
-            x.ndim > 0 and x.is_floating_point(),
-            f"x is {x.dtype} {tuple(x.shape)}; give floating point numbers (N, *shape), scaled to about 1",
+            x.ndim > 0 and (x.is_floating_point() or x.dtype == torch.int64),
+            f"x is {x.dtype} {tuple(x.shape)}; give floating point numbers (N, *shape), scaled to about 1, "
+            "or int64 for a process on discrete data",
         )
         require(
             x.shape[0] > 0 and x.numel() > 0, f"x is {tuple(x.shape)}, which is empty; give at least one row"

@@ -84,7 +84,7 @@ def fit(
     Args:
         model: trained in place; its `shape` is filled in from x.
         objective: such as `objectives.score_matching()`, or `objectives.classification()` for a classifier.
-        x: (N, *shape), float, finite.
+        x: (N, *shape), float, finite; int64 for processes on discrete data.
         cond: a tree of tensors with N rows, what is known beside x.
         end: (N, *shape), x_1 of each row; or (M, *shape) with M ≠ N, a second population, paired at random.
         steps: of the optimizer.
