@@ -11,6 +11,7 @@ from girsanov.processes.base import (
     Transition,
     need,
 )
+from girsanov.processes.constrained import Constrained
 from girsanov.processes.constructors import (
     EDM,
     PROCESSES,
@@ -30,7 +31,10 @@ from girsanov.processes.constructors import (
     Trigonometric,
 )
 from girsanov.processes.interpolant import Interpolant
+from girsanov.processes.polygons import Polygon
+from girsanov.processes.sets import Box, ConstraintSet, Faceted, Polytope, Simplex, SPDTrace, Union
 from girsanov.processes.simulation import simulate
+from girsanov.processes.walks import BarrierWalk, MetropolisWalk, ReflectedWalk, Walk
 
 __all__ = [
     "EDM",
@@ -38,26 +42,39 @@ __all__ = [
     "VE",
     "VP",
     "AffineConditional",
+    "BarrierWalk",
+    "Box",
     "BrownianBridge",
+    "Constrained",
+    "ConstraintSet",
     "Convertible",
     "CosineVP",
     "Diffusion",
     "DiscreteVP",
+    "Faceted",
     "GaussianConditional",
     "Geometric",
     "Interpolant",
     "Learnable",
     "Levy",
     "MeanReverting",
+    "MetropolisWalk",
     "OrnsteinUhlenbeck",
     "Perturbable",
     "PoissonFlow",
+    "Polygon",
+    "Polytope",
     "RectifiedFlow",
+    "ReflectedWalk",
+    "SPDTrace",
+    "Simplex",
     "Simulable",
     "StochasticInterpolant",
     "SubVP",
     "Transition",
     "Trigonometric",
+    "Union",
+    "Walk",
     "need",
     "simulate",
 ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from girsanov.errors import choose
+from girsanov.processes.constrained import Constrained
 from girsanov.processes.interpolant import Interpolant
 
 
@@ -20,7 +21,7 @@ class Saved(Protocol):
     def from_config(cls, config: dict) -> Any: ...
 
 
-KINDS: dict[str, type[Saved]] = {"interpolant": Interpolant}
+KINDS: dict[str, type[Saved]] = {"interpolant": Interpolant, "constrained": Constrained}
 """The kinds of process by the name they are saved under."""
 
 
