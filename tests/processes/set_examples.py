@@ -1,5 +1,7 @@
 """One set of every kind, and an independent test of membership for each."""
 
+from itertools import combinations
+
 import numpy as np
 import torch
 
@@ -40,7 +42,7 @@ def within(name, x):
     n, bound = (2, 1.5) if name == "matrices" else (3, 2.0)
     S = np.zeros((len(y), n, n))
     S[:, range(n), range(n)] = y[:, :n]
-    for k, (i, j) in enumerate((i, j) for i in range(n) for j in range(i + 1, n)):
+    for k, (i, j) in enumerate(combinations(range(n), 2)):
         S[:, i, j] = S[:, j, i] = y[:, n + k] / 2**0.5
     values = np.linalg.eigvalsh(S)
     return (values[:, 0] > 0) & (values.sum(1) <= bound + 1e-12)

@@ -87,7 +87,10 @@ def test_uniform_points_are_inside_and_the_same_whatever_the_batch(name):
         like = like[:70]
     x = uniform_points(inside, like, Noise(3))
     assert within(name, x).all()
-    parts = [uniform_points(inside, like[:10], Noise(3)), uniform_points(inside, like[10:], Noise(3).shifted(10))]
+    parts = [
+        uniform_points(inside, like[:10], Noise(3)),
+        uniform_points(inside, like[10:], Noise(3).shifted(10)),
+    ]
     torch.testing.assert_close(torch.cat(parts), x)
 
 
@@ -135,9 +138,12 @@ def test_geojson(tmp_path):
     one = Polygon.from_geojson(path, where={"name": "one"})
     assert one == Polygon([(0, 0), (1, 0), (1, 1), (0, 1)])
     both = Polygon.from_geojson(path, where={"name": "two"})
-    assert isinstance(both, Union) and both.contains(torch.tensor([[5.2, 5.2], [3.0, 3.0]])).tolist() == [True, False]
+    assert isinstance(both, Union) and both.contains(torch.tensor([[5.2, 5.2], [3.0, 3.0]])).tolist() == [
+        True,
+        False,
+    ]
     assert len(Polygon.from_geojson(path).parts) == 3
-    with pytest.raises(InputError, match="none of the 2 features.*'three'.*properties name"):
+    with pytest.raises(InputError, match=r"none of the 2 features.*'three'.*properties name"):
         Polygon.from_geojson(path, where={"name": "three"})
     path.write_text(json.dumps(feature([[0, 0], [1, 1]], "line", "LineString")))
     with pytest.raises(InputError, match="LineString has no interior"):

@@ -1,6 +1,7 @@
 """Walks: the law of reflected Brownian motion on an interval, the uniform law at rest, the barrier's drift."""
 
 import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -8,10 +9,10 @@ from scipy.stats import kstest
 from set_examples import CUT, SETS, within
 
 from girsanov.errors import Unsuitable
+from girsanov.noise import Noise
 from girsanov.processes import BarrierWalk, Box, MetropolisWalk, Polytope, ReflectedWalk, Simplex
 from girsanov.processes.uniform import uniform_points
 from girsanov.processes.walks import barrier
-from girsanov.noise import Noise
 
 ALPHA = 1e-5
 LINE = Box([0.0], [1.0])
@@ -36,10 +37,10 @@ def walked(walk, inside, x, *, variance, steps, seed=0):
     return x
 
 
-def mean_error(walk, steps, inside=LINE, n=400_000):
-    """|E X_0.1 - its value| from 0.1, and the standard error."""
-    x = walked(walk, inside, torch.full((n, 1), 0.1, dtype=torch.float64), variance=0.1, steps=steps)
-    return abs(float(x.mean()) - neumann_mean(0.1, 0.1)), float(x.std()) / n**0.5
+def mean_error(walk, steps, inside=LINE, *, start=0.1, n=200_000):
+    """|E X_t - its value| at t = 0.1, and the standard error."""
+    x = walked(walk, inside, torch.full((n, 1), start, dtype=torch.float64), variance=0.1, steps=steps)
+    return abs(float(x.mean()) - neumann_mean(start, 0.1)), float(x.std()) / n**0.5
 
 
 def test_the_series_is_that_of_the_catalogue():
@@ -49,12 +50,13 @@ def test_the_series_is_that_of_the_catalogue():
 
 def test_the_metropolis_walk_has_the_mean_of_reflected_brownian_motion():
     error, noise = mean_error(METROPOLIS, 400)
-    assert error < 1e-3 and noise < 4e-4
+    assert error < 4 * noise < 2e-3
 
 
 def test_its_weak_error_halves_at_least_when_the_step_quarters():
-    errors = [mean_error(METROPOLIS, steps) for steps in (4, 16, 64)]
-    for (coarse, _), (fine, noise) in zip(errors, errors[1:], strict=False):
+    """From the boundary, where half of the first proposals are turned down."""
+    errors = [mean_error(METROPOLIS, steps, start=0.0) for steps in (4, 16, 64)]
+    for (coarse, _), (fine, noise) in pairwise(errors):
         assert fine - 4 * noise < coarse / 2
         assert coarse > 8 * noise  # else there is nothing to halve
 
@@ -74,19 +76,24 @@ def test_folding_and_tracing_agree():
 
 
 def test_metropolis_tends_to_the_reflected_walk():
-    """On a polytope, from one corner: the law of a coordinate's mean after the variance 0.3."""
-    x = torch.tensor([[0.2, 0.2, 0.2]], dtype=torch.float64).expand(100_000, -1)
-    metropolis = walked(METROPOLIS, CUT, x, variance=0.3, steps=400, seed=1)
-    reflected = walked(REFLECTED, CUT, x, variance=0.3, steps=20, seed=2)
-    spread = (metropolis.var(0) / len(x) + reflected.var(0) / len(x)).sqrt()
-    # 4 standard errors and the error of 400 steps, of which the interval above shows 5e-4.
-    assert ((metropolis.mean(0) - reflected.mean(0)).abs() < 4 * spread + 3e-3).all()
+    """On a polytope, from near a corner: the means of the coordinates after the variance 0.3.
+
+    An error of order one half in the step is a quarter with a sixteenth of it; less than half is asked for.
+    """
+    x = torch.tensor([[0.2, 0.2, 0.2]], dtype=torch.float64).expand(30_000, -1)
+    reflected = walked(REFLECTED, CUT, x, variance=0.3, steps=40, seed=2)
+    noise = (2 * reflected.var(0) / len(x)).sqrt()
+    coarse, fine = (
+        (walked(METROPOLIS, CUT, x, variance=0.3, steps=steps, seed=1).mean(0) - reflected.mean(0)).abs()
+        for steps in (10, 160)
+    )
+    assert (coarse > 8 * noise).all() and (fine < coarse / 2).all()
 
 
 @pytest.mark.parametrize("walk", [METROPOLIS, REFLECTED])
 @pytest.mark.parametrize("inside, law", [(LINE, ("uniform", ())), (Simplex(3), ("beta", (1, 3)))])
 def test_the_uniform_law_is_kept_exactly_and_reached(walk, inside, law):
-    like = torch.empty(20_000, inside.features, dtype=torch.float64)
+    like = torch.empty(5000, inside.features, dtype=torch.float64)
     kept = walked(walk, inside, uniform_points(inside, like, Noise(0)), variance=0.5, steps=5)
     far = walked(walk, inside, torch.full_like(like, 0.02), variance=3.0, steps=400)
     for x in (kept, far):
@@ -95,8 +102,8 @@ def test_the_uniform_law_is_kept_exactly_and_reached(walk, inside, law):
 
 def test_the_barrier_walk_rests_at_the_uniform_law():
     for inside, law in ((LINE, ("uniform", ())), (Simplex(3), ("beta", (1, 3)))):
-        x = torch.full((4000, inside.features), 0.25, dtype=torch.float64)
-        x = walked(BARRIER, inside, x, variance=30.0, steps=3000)
+        x = torch.full((2000, inside.features), 0.25, dtype=torch.float64)
+        x = walked(BARRIER, inside, x, variance=12.0, steps=800)
         assert kstest(x[:, 0].numpy(), law[0], args=law[1]).pvalue > ALPHA
 
 

@@ -11,6 +11,7 @@ from girsanov.objectives.interpolant import (
     velocity_loss,
 )
 from girsanov.objectives.matching import Matching, flow_matching, score_matching
+from girsanov.objectives.paths import PathScoreMatching, path_score_matching
 from girsanov.objectives.posterior import PosteriorMean, posterior_mean_matching
 from girsanov.objectives.times import TIMES
 from girsanov.objectives.weightings import WEIGHTINGS
@@ -22,6 +23,7 @@ __all__ = [
     "InterpolantLoss",
     "Matching",
     "Objective",
+    "PathScoreMatching",
     "PosteriorMean",
     "ScoreOfSamples",
     "classification",
@@ -29,6 +31,7 @@ __all__ = [
     "flow_matching",
     "implicit_score_matching",
     "interpolant_loss",
+    "path_score_matching",
     "posterior_mean_matching",
     "score_loss",
     "score_matching",

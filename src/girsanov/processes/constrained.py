@@ -4,16 +4,16 @@ On the clock τ(t) = V t² a Brownian motion that is reflected at the boundary,
 
     dX = dW_τ + reflection,        X_1 nearly uniform,                                              (1)
 
-is discretized by a walk of `steps` steps, uniform in t, so they are short near the data. V is ten times the variance
-of the uniform law along the longest direction: the slowest mode of an interval decays by exp(-½ (π/L)² V) =
-exp(-½ π² 10/12) = 0.016, and of other convex sets about as much (Kannan, Lovász and Simonovits).
+is discretized by a walk of `steps` steps, uniform in t, so they are short near the data (`processes.walks`).
+V is enough to forget them.
 
 There is no closed law of X_t given X_0. A network learns the score by integration by parts
 (`objectives.path_score_matching`), which asks that it vanishes along the boundary:
 
-    s(x, t) = m(x) net(x, t)/w(t),   m(x) = min(1, d(x, ∂M)/ε),   w(t)² = τ(t) + ε².                  (2)
+    s(x, t) = m(x) net(x, t)/w(t),   m(x) = min(1, d(x, ∂M)/ε),   w(t)² = ε² + τ σ²/(τ + σ²),         (2)
 
-w is about how far the score's features reach, so the network answers with numbers of order one. Bring the set to
+with σ² the variance of the uniform law. w is about the width of what the score sees, so the network answers with
+numbers of order one. Bring the set to
 about unit size, for the network is given x as it is.
 
 Source: Fishman, Klarner, Mathieu, Hutchinson & De Bortoli (2023), Metropolis sampling for constrained diffusion
@@ -50,9 +50,6 @@ from girsanov.processes.uniform import size, uniform_points
 from girsanov.processes.walks import WALKS, MetropolisWalk, Walk
 from girsanov.typing import Scalar, Time
 
-RANGE = 10.0
-"""V over the variance of the uniform law along its longest direction."""
-
 EDGE = 0.1
 """ε over the standard deviation of the uniform law along its shortest direction."""
 
@@ -73,7 +70,7 @@ class Constrained:
         inside: the set, such as `Polygon.from_geojson("country.json")`, `Simplex(9)`, `Box([0], [1])`.
         steps: of the walk from t = 0 to t = 1.
         walk: `MetropolisWalk()`, or `ReflectedWalk()` and `BarrierWalk()` where the set has facets.
-        variance: V, of the free motion at t = 1; None for ten times that of the uniform law.
+        variance: V, of the free motion at t = 1; None for what the walk takes to forget its start.
         margin: ε, the width of the strip along the boundary in which the score falls to 0; None for a tenth of
             the standard deviation of the uniform law across the set.
 
@@ -99,7 +96,7 @@ class Constrained:
             require(found is None or 0 < found < math.inf, f"{name} is {found}; give a number above 0")
         self.walk.check(self.inside)
         if self.variance is None:
-            object.__setattr__(self, "variance", RANGE * size(self.inside).most ** 2)
+            object.__setattr__(self, "variance", self.walk.reach(self.inside))
         if self.margin is None:
             object.__setattr__(self, "margin", EDGE * size(self.inside).least)
 
@@ -114,10 +111,13 @@ class Constrained:
 
     def width(self, t: Scalar) -> Scalar:
         """w(t) of equation (2)."""
-        return (self.clock(t) + self.margin**2) ** 0.5  # type: ignore[operator]
+        assert self.margin is not None
+        most, clock = size(self.inside).most ** 2, self.clock(t)
+        return (self.margin**2 + clock * most / (clock + most)) ** 0.5
 
     def boundary_factor(self, x: Tensor) -> Tensor:
         """m(x) of equation (2), (B,) for x (B, features)."""
+        assert self.margin is not None
         return (self.inside.distance(x) / self.margin).clamp(max=1)
 
     # Draws.
@@ -195,7 +195,7 @@ class Constrained:
             largest = float(torch.as_tensor(variance).max())
             warnings.warn(
                 f"{accepted:.1%} of the proposals of a step of variance {largest:.3g} were accepted. Let no step be "
-                f"longer than {largest / 16:.3g}: Constrained(..., steps={16 * self.steps})",
+                f"longer than {largest / 4:.3g}: Constrained(..., steps={4 * self.steps})",
                 stacklevel=4,
             )
 

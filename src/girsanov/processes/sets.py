@@ -62,6 +62,8 @@ class ConstraintSet(Protocol):
         """The set as JSON: names and numbers."""
         ...
 
+    def __hash__(self) -> int: ...
+
 
 @runtime_checkable
 class Faceted(ConstraintSet, Protocol):
@@ -372,11 +374,11 @@ def _extent(rows: Tensor, right: Tensor) -> tuple[Numbers, Numbers]:
             cost = [0.0] * rows.shape[1]
             cost[i] = sign
             solved = _minimum(cost, rows, right)
-            require(
-                solved is not None,
-                f"the polytope is unbounded {'below' if sign > 0 else 'above'} along coordinate {i}; add facets, "
-                "such as bounds on every coordinate",
-            )
+            if solved is None:
+                raise InputError(
+                    f"the polytope is unbounded {'below' if sign > 0 else 'above'} along coordinate {i}; add facets, "
+                    "such as bounds on every coordinate"
+                )
             found.append(solved[i])
         ends.append(tuple(found))
     return ends[0], ends[1]

@@ -1,21 +1,21 @@
 """Walks that stay inside a set: three discretizations of Brownian motion that is reflected at the boundary.
 
-One step from x over the variance h, with ξ standard normal:
+One step from x over the variance h, with ξ standard normal, forwards with s = 0, backwards with the score s:
 
-    Metropolis   y = x + √h ξ, and x again where y is outside                     any set          (1)
-    reflected    straight on along √h ξ, mirrored at every facet that is hit      facets           (2)
-    barrier      x + ½h ∇·g⁻¹ + √h g^(-1/2) ξ, and x again where that is outside  facets           (3)
+    Metropolis   y = x + h s + √h ξ, and x again where y is outside                            any set    (1)
+    reflected    straight on along h s + √h ξ, mirrored at every facet that is hit             facets     (2)
+    barrier      x + h (½∇·g⁻¹ + g⁻¹ s) + √h g^(-1/2) ξ, and x again where that is outside     facets     (3)
 
 (1) and (2) tend to reflected Brownian motion as h → 0, and both keep the uniform law exactly: their steps from x
 to y and from y to x are equally likely. (3) is the diffusion of the metric g = ∇²φ, φ = -Σ log(b_i - a_i·x); it slows
 down at the boundary and never reaches it, its law at rest is uniform as well, and for h > 0 only nearly. With
-s = b - Ax and h_i = a_iᵀ g⁻¹ a_i its drift is
+r = b - Ax and c_i = a_iᵀ g⁻¹ a_i its drift is
 
-    ½ ∇·g⁻¹ = -g⁻¹ Aᵀ (h/s³).                                                                      (4)
+    ½ ∇·g⁻¹ = -g⁻¹ Aᵀ (c/r³).                                                                      (4)
 
 Source: Fishman, Klarner, Mathieu, Hutchinson & De Bortoli (2023), Metropolis sampling for constrained diffusion
 models, algorithm 1; Fishman, Klarner, De Bortoli, Mathieu & Hutchinson (2023), Diffusion models for constrained
-domains, for (2) and (3).
+domains, for (2) and (3). Backwards, (3) is the reversal of its forward equation (Haussmann & Pardoux 1986).
 Oracle: the Neumann series on an interval, the uniform law, autograd of (4) (tests/processes/test_walks.py).
 """
 
@@ -31,10 +31,21 @@ from torch import Tensor
 from girsanov.errors import Unsuitable, require
 from girsanov.processes.base import like_batch
 from girsanov.processes.sets import Box, ConstraintSet, Faceted
+from girsanov.processes.uniform import size
 from girsanov.typing import Time
 
 BOUNCES = 1000
 """Reflections of one step, at most; a row that needs more stays where it was."""
+
+RANGE = 10.0
+"""The variance of (1) and (2) over that of the uniform law along its longest direction.
+
+The slowest mode of an interval of length L decays by exp(-½ (π/L)² · 10 L²/12) = 0.016; of other convex sets by about
+as much (the conjecture of Kannan, Lovász and Simonovits).
+"""
+
+BARRIER_RANGE = 12.0
+"""The variance of (3): from a quarter of an interval, the uniform law (tests/processes/test_walks.py)."""
 
 NEAR = 1e-6
 """Distance to a facet at which the barrier's metric still has a Cholesky factor."""
@@ -47,8 +58,24 @@ class Walk(Protocol):
         """Refuse a set that the walk cannot walk in."""
         ...
 
-    def step(self, inside: ConstraintSet, x: Tensor, variance: Time, z: Tensor) -> Tensor:
-        """From x (B, features), inside, over a variance (a number or (B,)), by the standard normal z."""
+    def reach(self, inside: ConstraintSet) -> float:
+        """The variance after which the law is nearly uniform, wherever it began."""
+        ...
+
+    def step(
+        self, inside: ConstraintSet, x: Tensor, variance: Time, z: Tensor, score: Tensor | None = None
+    ) -> Tensor:
+        """One step of equations (1) to (3).
+
+        Args:
+            x: (B, features), inside.
+            variance: h, a number or (B,).
+            z: (B, features), ξ.
+            score: (B, features), for the way back; None forwards.
+
+        Returns:
+            (B, features), inside.
+        """
         ...
 
 
@@ -59,8 +86,13 @@ class MetropolisWalk:
     def check(self, inside: ConstraintSet) -> None:
         pass
 
-    def step(self, inside: ConstraintSet, x: Tensor, variance: Time, z: Tensor) -> Tensor:
-        return stay(inside, x, x + like_batch(_root(variance), x) * z)
+    def reach(self, inside: ConstraintSet) -> float:
+        return RANGE * size(inside).most ** 2
+
+    def step(
+        self, inside: ConstraintSet, x: Tensor, variance: Time, z: Tensor, score: Tensor | None = None
+    ) -> Tensor:
+        return stay(inside, x, x + _move(variance, x, z, score))
 
 
 @dataclass(frozen=True)
@@ -70,8 +102,13 @@ class ReflectedWalk:
     def check(self, inside: ConstraintSet) -> None:
         _need_facets(self, inside)
 
-    def step(self, inside: ConstraintSet, x: Tensor, variance: Time, z: Tensor) -> Tensor:
-        move = like_batch(_root(variance), x) * z
+    def reach(self, inside: ConstraintSet) -> float:
+        return RANGE * size(inside).most ** 2
+
+    def step(
+        self, inside: ConstraintSet, x: Tensor, variance: Time, z: Tensor, score: Tensor | None = None
+    ) -> Tensor:
+        move = _move(variance, x, z, score)
         if isinstance(inside, Box):
             return stay(inside, x, _folded(inside, x + move))
         assert isinstance(inside, Faceted)
@@ -99,11 +136,18 @@ class BarrierWalk:
     def check(self, inside: ConstraintSet) -> None:
         _need_facets(self, inside)
 
-    def step(self, inside: ConstraintSet, x: Tensor, variance: Time, z: Tensor) -> Tensor:
+    def reach(self, inside: ConstraintSet) -> float:
+        return BARRIER_RANGE  # the metric is the same in all coordinates
+
+    def step(
+        self, inside: ConstraintSet, x: Tensor, variance: Time, z: Tensor, score: Tensor | None = None
+    ) -> Tensor:
         assert isinstance(inside, Faceted)
         rows, right = (part.to(x.device) for part in inside.facets)
         lower, drift = barrier(rows, right, x.double())  # the metric spans more than float32 holds
         noise = torch.linalg.solve_triangular(lower.mT, z.double()[:, :, None], upper=True)[:, :, 0]
+        if score is not None:
+            drift = drift + torch.cholesky_solve(score.double()[:, :, None], lower)[:, :, 0]
         move = like_batch(variance, x) * drift + like_batch(_root(variance), x) * noise
         return stay(inside, x, x + move.to(x.dtype))
 
@@ -113,12 +157,12 @@ def barrier(rows: Tensor, right: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
 
     Nearer than `NEAR` to a facet they are those at that distance.
     """
-    s = (right - x @ rows.T).clamp(min=NEAR)
-    scaled = rows / s[:, :, None]
+    room = (right - x @ rows.T).clamp(min=NEAR)
+    scaled = rows / room[:, :, None]
     lower = torch.linalg.cholesky(scaled.mT @ scaled)
-    # Columns L⁻¹ a_i: their squared lengths are the h_i.
+    # Columns L⁻¹ a_i: their squared lengths are the c_i.
     half = torch.linalg.solve_triangular(lower, rows.mT.expand(len(x), -1, -1), upper=False)
-    weights = half.square().sum(1) / s**3
+    weights = half.square().sum(1) / room**3
     pull = -(half * weights[:, None]).sum(2, keepdim=True)
     return lower, torch.linalg.solve_triangular(lower.mT, pull, upper=True)[:, :, 0]
 
@@ -142,6 +186,12 @@ def _need_facets(walk: Walk, inside: ConstraintSet) -> None:
         f"{type(walk).__name__} needs facets, and {type(inside).__name__} has none; use MetropolisWalk()",
         Unsuitable,
     )
+
+
+def _move(variance: Time, x: Tensor, z: Tensor, score: Tensor | None) -> Tensor:
+    """h s + √h ξ."""
+    move = like_batch(_root(variance), x) * z
+    return move if score is None else move + like_batch(variance, x) * score
 
 
 def _root(variance: Time) -> Time:

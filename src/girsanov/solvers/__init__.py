@@ -3,6 +3,7 @@
 from girsanov.solvers.analytic import GaussianFlow, Skipped
 from girsanov.solvers.builder import Affine, PlanBuilder, Prediction
 from girsanov.solvers.churn import Interval, edm_churn, restart
+from girsanov.solvers.constrained import ReverseWalk
 from girsanov.solvers.diffusers import from_diffusers, to_diffusers
 from girsanov.solvers.endpoint import Endpoints, pseudo_huber
 from girsanov.solvers.evodiff import EVODiff
@@ -50,6 +51,7 @@ __all__ = [
     "PlanBuilder",
     "Prediction",
     "PredictorCorrector",
+    "ReverseWalk",
     "Row",
     "Sampler",
     "Search",

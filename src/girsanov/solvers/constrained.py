@@ -1,10 +1,11 @@
 """The reverse of a constrained process: a walk that is drawn towards the data and never leaves the set.
 
-From t_k to t_(k-1), over h = τ(t_k) - τ(t_(k-1)), with ξ standard normal,
+From t_k to t_(k-1), over h = τ(t_k) - τ(t_(k-1)), with ξ standard normal, the Metropolis walk goes to
 
-    y = x + h s(x, t_k) + √h ξ,    and x again where y is outside.                                   (1)
+    y = x + h s(x, t_k) + √h ξ,    and stays at x where y is outside,                                (1)
 
-It starts inside and accepts only what is inside, so every state of it is. The steps of a walk depend on where they
+and the others go as the head of `processes.walks` says. It starts inside and accepts only what is inside, so every
+state of it is. The steps of a walk depend on where they
 lead, so this is a loop of its own and no plan.
 
 Source: Fishman et al. (2023), arXiv 2307.05439, algorithm 2.
@@ -13,7 +14,6 @@ Oracle: data of a closed law on an interval, the bars of the set itself (tests/s
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,13 +24,12 @@ from girsanov.errors import NotFinite, Unsuitable, require
 from girsanov.noise import Randomness, as_source
 from girsanov.processes import Constrained
 from girsanov.processes.sets import require_inside
-from girsanov.processes.walks import stay
 from girsanov.typing import Tree
 
 
 @dataclass(frozen=True)
-class MetropolisReverse:
-    """Equation (1) of the head of the module, in steps uniform in t.
+class ReverseWalk:
+    """The walk of the process backwards, in steps uniform in t; see the head of the module.
 
     Args:
         steps: from t = 1 to t = 0, one network call each.
@@ -84,7 +83,7 @@ class MetropolisReverse:
         process: Any = model.process
         require(
             isinstance(process, Constrained),
-            f"MetropolisReverse reverses a Constrained process, and the model is of {process!r}; use solver=",
+            f"ReverseWalk reverses a Constrained process, and the model is of {process!r}; use solver=",
             Unsuitable,
         )
         require(anchor is None, "anchor was given, and a Constrained process has no x_1; leave anchor out")
@@ -93,11 +92,10 @@ class MetropolisReverse:
         for k in range(self.steps, 0, -1):
             t = k / self.steps
             h = process.clock(t) - process.clock((k - 1) / self.steps)
-            move = h * model.score(x, t, cond=cond)
+            score = model.score(x, t, cond=cond)
             # A move that is not finite is outside, so it would be turned down in silence.
-            require(
-                bool(move.isfinite().all()), f"the model's score at t = {t:g} is NaN or infinite", NotFinite
-            )
-            x = stay(process.inside, x, x + move + math.sqrt(h) * source.draw(x, k))
+            finite = bool(score.isfinite().all())
+            require(finite, f"the model's score at t = {t:g} is NaN or infinite", NotFinite)
+            x = process.walk.step(process.inside, x, h, source.draw(x, k), score)
             states.append(x)
         return states

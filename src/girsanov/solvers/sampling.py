@@ -11,7 +11,8 @@ from torch import Tensor
 from girsanov.denoiser import AbstractDenoiser
 from girsanov.errors import InputError, Unsuitable, require, require_finite
 from girsanov.noise import Noise, Randomness, as_source
-from girsanov.processes import AffineConditional, Interpolant, Perturbable, need
+from girsanov.processes import AffineConditional, Constrained, Interpolant, Perturbable, need
+from girsanov.solvers.constrained import ReverseWalk
 from girsanov.solvers.exponential import exponential
 from girsanov.solvers.grids import Grid
 from girsanov.solvers.plan import Plan
@@ -132,7 +133,10 @@ def make_plan(model: AbstractDenoiser, steps: int, solver: str | Solver | None =
     return make(process, recommended_grid(process, steps)).recast(model.stored)
 
 
-DEFAULTS: dict[type, Callable[[AbstractDenoiser, int], Sampler]] = {Interpolant: make_plan}
+DEFAULTS: dict[type, Callable[[AbstractDenoiser, int], Sampler]] = {
+    Interpolant: make_plan,
+    Constrained: lambda model, steps: ReverseWalk(steps),
+}
 """For each kind of process the sampler that `sample` takes, from the model and the number of steps."""
 
 
