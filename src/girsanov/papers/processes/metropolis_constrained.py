@@ -1,0 +1,289 @@
+"""Metropolis sampling for constrained diffusion models (Fishman et al., 2023).
+
+Idea: noise data inside a set by a walk that asks only whether its next point is inside. That is cheaper than
+tracing reflections, needs no facets, and so works in a country's border as well as in a simplex.
+Stand-in: mixtures in a box and a simplex of 2 and 10 dimensions, learned by small networks in a few hundred steps, for
+the polytopes of the paper with a million; airports inside the United States for wildfires inside California. The
+time of the walks, who leaves the country, and what a border does to a model without one can be judged here; so short
+a training decides between walks only where they differ much.
+Each walk forgets its start by `Walk.reach`; all have the same network, steps and draws of data. The time is that of
+this library's own reflected and barrier walks, of which the reflected one drops the rows that are done.
+Source: arXiv 2307.05439.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from girsanov import data, networks
+from girsanov.denoiser import Denoiser
+from girsanov.metrics import mmd
+from girsanov.metrics.two_sample import median_distance
+from girsanov.noise import Noise
+from girsanov.objectives import Objective, path_score_matching, score_matching
+from girsanov.papers.base import Bar, Budget, Claim, Paper
+from girsanov.papers.report import PALETTE, Report, canvas
+from girsanov.processes import VP, BarrierWalk, Box, Constrained, ConstraintSet, MetropolisWalk, ReflectedWalk
+from girsanov.processes import Simplex as Probabilities
+from girsanov.processes.uniform import size, uniform_points
+from girsanov.processes.walks import Walk
+from girsanov.solvers import ReverseWalk, sample
+from girsanov.training import Training, fit
+from girsanov.typing import Tree
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+NOISE_OF_MMD = 1e-3
+"""Some three standard deviations of MMD² between two samples of 2,000 points of one law."""
+
+CHEAPER = Claim(
+    name="cheaper than reflection",
+    says="In a simplex of 10 dimensions the walk is 5 times as fast as tracing reflections.",
+    source="Section 5, run time of the forward process",
+    paper="orders of magnitude",
+    unit="processor time of 200 steps of 2,000 chains; the baseline's over ours",
+    bar=Bar(">=", plus=5.0),
+)
+THAN_BARRIER = Claim(
+    name="cheaper than the barrier",
+    says="It is 3 times as fast as the walk in the metric of the logarithmic barrier.",
+    source="Section 5, run time of the forward process",
+    unit="processor time of 200 steps of 2,000 chains; the baseline's over ours",
+    bar=Bar(">=", plus=3.0),
+)
+EQUAL = Claim(
+    name="at equal MMD",
+    says="What these chains end with is as near to the uniform law as that of the reflected ones.",
+    source="Theorem 7: convergence to reflected Brownian motion",
+    unit="MMD² to uniform points",
+    against="reflected, the same steps",
+    bar=Bar("<=", times=1.0, plus=NOISE_OF_MMD),
+)
+BETTER = Claim(
+    name="samples",
+    says="Samples in boxes and simplices are at least as good as the better one of reflection and barrier.",
+    source="Table 1",
+    paper="lowest MMD throughout",
+    unit="of 4 sets (box, simplex; 2 and 10 dimensions), in how many MMD² is not larger",
+    bar=Bar(">=", plus=3.0),
+)
+INSIDE = Claim(
+    name="inside",
+    says="Every airport drawn lies inside the country, whose border is not convex.",
+    source="Section 5.3, wildfires in California",
+    unit="share outside",
+    bar=Bar("<=", plus=0.0),
+)
+LEARNS = Claim(
+    name="airports",
+    says="They are nearer to held-out airports than uniform points of the country.",
+    source="Section 5.3",
+    unit="MMD²",
+    against="uniform in the country",
+    bar=Bar("<=", times=0.5),
+)
+UNCONSTRAINED = Claim(
+    name="airports against VP",
+    says="And not farther than those of an unconstrained VP model, some of which lie abroad or at sea.",
+    source="Section 5.3",
+    unit="MMD²",
+    against="VP, the same network and steps, 256 pairs a step",
+    bar=Bar("<=", times=1.0),
+)
+
+METROPOLIS, REFLECTED, BARRIER = WALKS = (MetropolisWalk(), ReflectedWalk(), BarrierWalk())
+SPACES: dict[str, ConstraintSet] = {
+    "box 2": Box([-1.0] * 2, [1.0] * 2),
+    "box 10": Box([-1.0] * 10, [1.0] * 10),
+    "simplex 2": Probabilities(2),
+    "simplex 10": Probabilities(10),
+}
+
+
+def run(budget: Budget) -> Report:
+    report = Report(PAPER, budget)
+    for seed in budget.seeds:
+        race(report, seed)
+        compare(report, seed)
+        country(report, seed)
+    return report
+
+
+def race(report: Report, seed: int) -> None:
+    """The three walks in the simplex, timed in turns; what is compared is the least time of each."""
+    inside = SPACES["simplex 10"]
+    n, steps = report.budget.pick(smoke=(50, 4), cpu=(2000, 200))
+    start, uniform = mixture(inside, n, seed), points(inside, n, seed)
+    seconds: dict[Walk, float] = {}
+    ends: dict[Walk, Tensor] = {}
+    for _ in range(report.budget.pick(smoke=1, cpu=3)):
+        for walk in WALKS:
+            generator, x = torch.Generator().manual_seed(seed), start
+            variance = walk.reach(inside) / steps
+            began = time.process_time()
+            for _ in range(steps):
+                x = walk.step(inside, x, variance, torch.randn(x.shape, generator=generator))
+            seconds[walk] = min(seconds.get(walk, torch.inf), time.process_time() - began)
+            ends[walk] = x
+    report.add(CHEAPER, seed, ours=seconds[REFLECTED] / seconds[METROPOLIS])
+    report.add(THAN_BARRIER, seed, ours=seconds[BARRIER] / seconds[METROPOLIS])
+    far = {walk: distance(ends[walk], uniform) for walk in (METROPOLIS, REFLECTED)}
+    report.add(EQUAL, seed, ours=far[METROPOLIS], baseline=far[REFLECTED])
+
+
+def compare(report: Report, seed: int) -> None:
+    """A model for each walk and set, judged by fresh data."""
+    won, n = 0, report.budget.pick(smoke=30, cpu=2000)
+    told = report.kept.setdefault("sets", {})
+    for name, inside in SPACES.items():
+        train, fresh = mixture(inside, n, seed), mixture(inside, n, seed + 100)
+        far = {}
+        for walk in WALKS:
+            process = Constrained(inside, steps=40, walk=walk)
+            net = Shifted(inside, network(inside.features, 48, seed))
+            model = Denoiser(net, process, predicts="score", data_std=None)
+            learn(
+                model,
+                path_score_matching(4),
+                train,
+                seed,
+                steps=report.budget.pick(smoke=2, cpu=200),
+                rows=32,
+            )
+            drawn = sample(model, n, plan=ReverseWalk(40), batch_size=n, seed=seed)
+            far[type(walk).__name__] = distance(drawn, fresh)
+        ours, *others = far.values()
+        won += ours <= min(others)
+        told.setdefault(name, []).append(far)
+    report.add(BETTER, seed, ours=won)
+    shown = (
+        f"{name}: {', '.join(f'{sum(each[walk] for each in found) / len(found):.4f}' for walk in found[0])}"
+        for name, found in told.items()
+    )
+    report.note(
+        BETTER, f"MMD² of Metropolis, reflected, barrier in the mean of the seeds: {'; '.join(shown)}."
+    )
+
+
+def country(report: Report, seed: int) -> None:
+    """Airports: two models, and uniform points of the country."""
+    x, border = data.airports()
+    order = Noise(seed).draw(x[:, :1], 0)[:, 0].argsort()
+    train, fresh = x[order[500:]], x[order[:500]]
+    n, steps = report.budget.pick(smoke=(30, 2), cpu=(2000, 1200))
+    process = Constrained(border)
+    ours = Denoiser(network(2, 64, seed), process, predicts="score", data_std=None)
+    learn(ours, path_score_matching(8), train, seed, steps=steps, rows=64)
+    plain = Denoiser(network(2, 64, seed), VP(), data_std=float(train.std()))
+    learn(plain, score_matching(), train, seed, steps=steps, rows=256)
+    calls = report.budget.pick(smoke=4, cpu=100)
+    drawn = sample(ours, n, plan=ReverseWalk(calls), batch_size=n, seed=seed)
+    vp = sample(plain, n, steps=20, batch_size=n, seed=seed)
+    far = {
+        name: distance(y, fresh) for name, y in (("ours", drawn), ("vp", vp), ("u", points(border, n, seed)))
+    }
+    outside = {
+        name: float((~border.contains(y)).double().mean()) for name, y in (("ours", drawn), ("vp", vp))
+    }
+    report.add(INSIDE, seed, ours=outside["ours"])
+    report.add(LEARNS, seed, ours=far["ours"], baseline=far["u"])
+    report.add(UNCONSTRAINED, seed, ours=far["ours"], baseline=far["vp"])
+    told = report.kept.setdefault("abroad", [])
+    told.append(outside["vp"])
+    report.note(
+        INSIDE, f"Of the VP model's, {', '.join(f'{100 * share:.1f} %' for share in told)} lie outside."
+    )
+    if "map" not in report.kept:
+        ahead = process.simulate(train[:6], torch.linspace(0, 0.6, 61), generator=Noise(seed))
+        begin = process.reference(train[:6], generator=Noise(seed + 7))
+        with torch.no_grad():
+            back = torch.stack(ReverseWalk(100).path(ours, begin, generator=Noise(seed + 7)), 1)
+        report.kept["map"] = border, train, drawn, vp, ahead, back
+
+
+class Shifted(nn.Module):
+    """A network that sees the set with mean 0 and the variance 1 along its longest direction."""
+
+    def __init__(self, inside: ConstraintSet, net: nn.Module) -> None:
+        super().__init__()
+        self.net, self.scale = net, size(inside).most
+        self.centre = points(inside, 4000, 0).mean(0)
+
+    def forward(self, x: Tensor, t: Tensor, cond: Tree = None) -> Tensor:
+        found: Tensor = self.net((x - self.centre) / self.scale, t, cond)
+        return found
+
+
+def network(features: int, hidden: int, seed: int) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return networks.MLP(features, hidden=hidden, depth=2)
+
+
+def learn(model: Denoiser, objective: Objective, x: Tensor, seed: int, *, steps: int, rows: int) -> None:
+    settings = Training(
+        batch_size=min(rows, len(x)), lr=4e-3, warmup=20, ema=0.98, validation=0, seed=seed, progress=False
+    )
+    fit(model, objective, x, steps=steps, config=settings)
+    model.eval()
+
+
+def mixture(inside: ConstraintSet, n: int, seed: int) -> Tensor:
+    """Three Gaussians around points of the set, cut off at its boundary; (n, features) float32."""
+    centres, spread = points(inside, 3, 11), size(inside).most / 3
+    x = torch.empty(0, inside.features)
+    for k in range(1000):
+        z = Noise(seed + 1000).draw(torch.empty(n, inside.features), k)
+        y = centres.repeat(-(-n // 3), 1)[:n] + spread * z
+        x = torch.cat([x, y[inside.contains(y)]])
+        if len(x) >= n:
+            break
+    return x[:n]
+
+
+def points(inside: ConstraintSet, n: int, seed: int) -> Tensor:
+    return uniform_points(inside, torch.empty(n, inside.features), Noise(seed + 50))
+
+
+def distance(x: Tensor, fresh: Tensor) -> float:
+    """MMD² with the median distance within the fresh data as bandwidth."""
+    return float(mmd(x, fresh, bandwidth=median_distance(fresh[::2], fresh[1::2])))
+
+
+def figure(report: Report) -> Figure:
+    border, train, drawn, vp, ahead, back = report.kept["map"]
+    drawing, axes = canvas(report, panels=3, height=2.6, equal=(0, 1, 2))
+    titles = ("2,525 airports, and six walks away from them", "2,000 drawn, and six walks back", "")
+    for ax, x, paths, title in zip(axes, (train, drawn, vp), (ahead, back, None), titles, strict=True):
+        ax.fill(*zip(*border.vertices, strict=True), facecolor="#eef1f5", edgecolor="#5b6470", linewidth=0.8)
+        good = border.contains(x)
+        ax.plot(*x[good].T, ".", ms=1.8, color=PALETTE[0], alpha=0.55, mew=0)
+        ax.plot(*x[~good].T, ".", ms=4, color="#c62828", mew=0)
+        lines(ax, paths)
+        ax.set_title(title, fontsize=9)
+    share = float((~border.contains(vp)).double().mean())
+    axes[2].set_title(f"VP without a border: {share:.0%} abroad or at sea", fontsize=9)
+    return drawing
+
+
+def lines(ax: Axes, paths: Tensor | None) -> None:
+    """Paths (N, T, 2), from a dot to a ring."""
+    for path in () if paths is None else paths:
+        ax.plot(*path.T, color=PALETTE[1], linewidth=0.8, alpha=0.85)
+        ax.plot(*path[0], "o", ms=3.5, color=PALETTE[1])
+        ax.plot(*path[-1], "o", ms=4.5, mfc="white", mec=PALETTE[1], mew=1.2)
+
+
+PAPER = Paper(
+    slug="metropolis-constrained",
+    title="Metropolis sampling for constrained diffusion models (Fishman et al., 2023)",
+    claims=(CHEAPER, THAN_BARRIER, EQUAL, BETTER, INSIDE, LEARNS, UNCONSTRAINED),
+    run=run,
+    figure=figure,
+)
