@@ -126,6 +126,6 @@ def test_bad_input_is_refused():
 
 
 def test_too_long_steps_are_told():
-    process = Constrained(Simplex(10), steps=2)
-    with pytest.warns(UserWarning, match=r"of the proposals.*steps=8"):
+    process = Constrained(Simplex(10), steps=2, variance=0.0764)
+    with pytest.warns(UserWarning, match=r"variance of 0.0191.*steps=8"):
         process.simulate(process.reference(torch.empty(64, 10), generator=Noise(0)), GRID, generator=Noise(0))

@@ -180,24 +180,22 @@ class Constrained:
 
     def _walk(self, x: Tensor, clock: list[Any], kept: list[int], source: Source) -> list[Tensor]:
         """The states at the indices `kept` of the clock."""
-        found = [x] if 0 in kept else []
+        found, moved = [x] if 0 in kept else [], x.new_zeros(())
         for k, (before, after) in enumerate(pairwise(clock)):
             y = self.walk.step(self.inside, x, after - before, source.draw(x, k))
-            if len(x) >= 1 / LEAST_ACCEPTED:
-                self._warn(float((y != x).any(1).double().mean()), after - before)
+            moved += (y != x).any(1).sum()
             x = y
             if k + 1 in kept:
                 found.append(x)
-        return found
-
-    def _warn(self, accepted: float, variance: Time) -> None:
-        if accepted < LEAST_ACCEPTED:
-            largest = float(torch.as_tensor(variance).max())
+        if moved < LEAST_ACCEPTED * (len(clock) - 1) * len(x):
+            # The same words for the same process, so that Python shows them once.
             warnings.warn(
-                f"{accepted:.1%} of the proposals of a step of variance {largest:.3g} were accepted. Let no step be "
-                f"longer than {largest / 4:.3g}: Constrained(..., steps={4 * self.steps})",
-                stacklevel=4,
+                f"fewer than {LEAST_ACCEPTED:.0%} of the proposals of a walk in this {type(self.inside).__name__} were "
+                f"accepted. Let the longest step have a variance of {self.variance / (2 * self.steps):.3g}: "  # type: ignore[operator]
+                f"Constrained(..., steps={4 * self.steps})",
+                stacklevel=3,
             )
+        return found
 
     # Learning.
 

@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+PATHS = 5
+"""Walks that are drawn."""
+
 NOISE_OF_MMD = 1e-3
 """Some three standard deviations of MMD² between two samples of 2,000 points of one law."""
 
@@ -141,11 +144,12 @@ def compare(report: Report, seed: int) -> None:
     """A model for each walk and set, judged by fresh data."""
     won, n = 0, report.budget.pick(smoke=30, cpu=2000)
     told = report.kept.setdefault("sets", {})
-    for name, inside in SPACES.items():
+    for name in report.budget.pick(smoke=("simplex 2",), cpu=tuple(SPACES)):
+        inside = SPACES[name]
         train, fresh = mixture(inside, n, seed), mixture(inside, n, seed + 100)
         far = {}
         for walk in WALKS:
-            process = Constrained(inside, steps=40, walk=walk)
+            process = Constrained(inside, steps=50, walk=walk)
             net = Shifted(inside, network(inside.features, 48, seed))
             model = Denoiser(net, process, predicts="score", data_std=None)
             learn(
@@ -156,7 +160,9 @@ def compare(report: Report, seed: int) -> None:
                 steps=report.budget.pick(smoke=2, cpu=200),
                 rows=32,
             )
-            drawn = sample(model, n, plan=ReverseWalk(40), batch_size=n, seed=seed)
+            drawn = sample(
+                model, n, plan=ReverseWalk(report.budget.pick(smoke=3, cpu=50)), batch_size=n, seed=seed
+            )
             far[type(walk).__name__] = distance(drawn, fresh)
         ours, *others = far.values()
         won += ours <= min(others)
@@ -200,11 +206,11 @@ def country(report: Report, seed: int) -> None:
         INSIDE, f"Of the VP model's, {', '.join(f'{100 * share:.1f} %' for share in told)} lie outside."
     )
     if "map" not in report.kept:
-        ahead = process.simulate(train[:6], torch.linspace(0, 0.6, 61), generator=Noise(seed))
-        begin = process.reference(train[:6], generator=Noise(seed + 7))
+        ahead = process.simulate(train[:PATHS], torch.linspace(0, 0.3, 31), generator=Noise(seed))
+        begin = process.reference(train[:PATHS], generator=Noise(seed + 7))
         with torch.no_grad():
             back = torch.stack(ReverseWalk(100).path(ours, begin, generator=Noise(seed + 7)), 1)
-        report.kept["map"] = border, train, drawn, vp, ahead, back
+        report.kept["map"] = border, train, drawn, vp, ahead, back[:, -31:]
 
 
 class Shifted(nn.Module):
@@ -258,26 +264,31 @@ def distance(x: Tensor, fresh: Tensor) -> float:
 
 def figure(report: Report) -> Figure:
     border, train, drawn, vp, ahead, back = report.kept["map"]
-    drawing, axes = canvas(report, panels=3, height=2.6, equal=(0, 1, 2))
-    titles = ("2,525 airports, and six walks away from them", "2,000 drawn, and six walks back", "")
-    for ax, x, paths, title in zip(axes, (train, drawn, vp), (ahead, back, None), titles, strict=True):
-        ax.fill(*zip(*border.vertices, strict=True), facecolor="#eef1f5", edgecolor="#5b6470", linewidth=0.8)
-        good = border.contains(x)
-        ax.plot(*x[good].T, ".", ms=1.8, color=PALETTE[0], alpha=0.55, mew=0)
-        ax.plot(*x[~good].T, ".", ms=4, color="#c62828", mew=0)
-        lines(ax, paths)
-        ax.set_title(title, fontsize=9)
+    drawing, axes = canvas(report, panels=3, height=2.05, equal=(0, 1, 2))
     share = float((~border.contains(vp)).double().mean())
-    axes[2].set_title(f"VP without a border: {share:.0%} abroad or at sea", fontsize=9)
+    titles = (
+        f"{len(train):,} airports, and {PATHS} walks away from them",
+        f"{len(drawn):,} drawn, and {PATHS} walks towards them",
+        f"VP, without a border: {share:.0%} abroad or at sea",
+    )
+    (west, south), (east, north) = border.bounds
+    for ax, x, paths, title in zip(axes, (train, drawn, vp), (ahead, back, None), titles, strict=True):
+        ax.fill(*zip(*border.vertices, strict=True), facecolor="#eef1f5", edgecolor="#5b6470", linewidth=0.7)
+        good = border.contains(x)
+        ax.plot(*x[good].T, ".", ms=2.2, color=PALETTE[0], alpha=0.45, mew=0)
+        ax.plot(*x[~good].T, ".", ms=4.5, color="#c62828", mew=0)
+        for path in () if paths is None else paths:
+            trace(ax, path)
+        ax.set(xlim=(west - 0.25, east + 0.25), ylim=(south - 0.25, north + 0.25))
+        ax.set_title(title, fontsize=9)
     return drawing
 
 
-def lines(ax: Axes, paths: Tensor | None) -> None:
-    """Paths (N, T, 2), from a dot to a ring."""
-    for path in () if paths is None else paths:
-        ax.plot(*path.T, color=PALETTE[1], linewidth=0.8, alpha=0.85)
-        ax.plot(*path[0], "o", ms=3.5, color=PALETTE[1])
-        ax.plot(*path[-1], "o", ms=4.5, mfc="white", mec=PALETTE[1], mew=1.2)
+def trace(ax: Axes, path: Tensor) -> None:
+    """A path (T, 2), from a dot to a ring."""
+    ax.plot(*path.T, color=PALETTE[1], linewidth=0.9)
+    ax.plot(*path[0], "o", ms=4, color=PALETTE[1], zorder=3)
+    ax.plot(*path[-1], "o", ms=5, mfc="white", mec=PALETTE[1], mew=1.3, zorder=3)
 
 
 PAPER = Paper(
