@@ -23,7 +23,8 @@ from torch import Tensor
 
 from girsanov.errors import require
 from girsanov.noise import Noise, Source, uniform
-from girsanov.processes.sets import Box, ConstraintSet, Drawable, Faceted, largest_ball
+from girsanov.processes.halfspaces import largest_ball
+from girsanov.processes.sets import Box, ConstraintSet, Drawable, Faceted
 
 PILOT = 4096
 """Points by which a set is sized up."""
