@@ -3,8 +3,10 @@
 import math
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
+from scipy.integrate import cumulative_trapezoid
 from scipy.stats import kstest
 from set_examples import CUT, SETS, within
 
@@ -105,6 +107,21 @@ def test_the_barrier_walk_rests_at_the_uniform_law():
         x = torch.full((2000, inside.features), 0.25, dtype=torch.float64)
         x = walked(BARRIER, inside, x, variance=12.0, steps=800)
         assert kstest(x[:, 0].numpy(), law[0], args=law[1]).pvalue > ALPHA
+
+
+@pytest.mark.parametrize("walk, variance", [(METROPOLIS, 2.0), (REFLECTED, 2.0), (BARRIER, 12.0)])
+def test_half_the_score_of_a_law_keeps_that_law(walk, variance):
+    """Langevin's equation, each walk with its own metric: what the score does on the way back."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.full((3000, 1), 0.5, dtype=torch.float64)
+    for _ in range(600):
+        score = -math.pi * (math.pi * x).sin() / 2  # of p ~ exp(cos πx), and 0 at the boundary like a model's
+        z = torch.randn(x.shape, generator=generator, dtype=x.dtype)
+        x = walk.step(LINE, x, variance / 600, z, score)
+    grid = np.linspace(0, 1, 10_001)
+    mass = cumulative_trapezoid(np.exp(np.cos(np.pi * grid)), grid, initial=0)
+    assert kstest(x[:, 0].numpy(), lambda v: np.interp(v, grid, mass / mass[-1])).pvalue > ALPHA
+    assert kstest(x[:, 0].numpy(), "uniform").pvalue < ALPHA
 
 
 def test_without_its_drift_the_barrier_walk_rests_elsewhere():
