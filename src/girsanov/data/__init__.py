@@ -3,6 +3,7 @@
 from girsanov.data.arrays import ArrayCodec
 from girsanov.data.dataset import Codec, Dataset, codec_from_config
 from girsanov.data.images import ImageCodec
+from girsanov.data.maps import airports
 from girsanov.data.reading import read
 from girsanov.data.sets import (
     breast_cancer,
@@ -37,6 +38,7 @@ __all__ = [
     "Dataset",
     "ImageCodec",
     "TableCodec",
+    "airports",
     "breast_cancer",
     "checkerboard",
     "circles",

@@ -12,6 +12,7 @@ from girsanov.objectives.interpolant import (
 )
 from girsanov.objectives.masked import MaskedNELBO, masked_nelbo
 from girsanov.objectives.matching import Matching, flow_matching, score_matching
+from girsanov.objectives.paths import PathScoreMatching, path_score_matching
 from girsanov.objectives.posterior import PosteriorMean, posterior_mean_matching
 from girsanov.objectives.times import TIMES
 from girsanov.objectives.weightings import WEIGHTINGS
@@ -24,6 +25,7 @@ __all__ = [
     "MaskedNELBO",
     "Matching",
     "Objective",
+    "PathScoreMatching",
     "PosteriorMean",
     "ScoreOfSamples",
     "classification",
@@ -32,6 +34,7 @@ __all__ = [
     "implicit_score_matching",
     "interpolant_loss",
     "masked_nelbo",
+    "path_score_matching",
     "posterior_mean_matching",
     "score_loss",
     "score_matching",

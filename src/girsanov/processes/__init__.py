@@ -14,6 +14,7 @@ from girsanov.processes.base import (
     need,
 )
 from girsanov.processes.brownian import BrownianMotion, BrownianPath, levy_area, space_time_area
+from girsanov.processes.constrained import Constrained
 from girsanov.processes.constructors import (
     EDM,
     PROCESSES,
@@ -49,7 +50,10 @@ from girsanov.processes.gaussian import StationaryGaussian
 from girsanov.processes.hawkes import Hawkes, hawkes_log_likelihood
 from girsanov.processes.interpolant import Interpolant
 from girsanov.processes.jumps import MarkovChain
+from girsanov.processes.masked import Masked
 from girsanov.processes.poisson import Poisson
+from girsanov.processes.polygons import Polygon
+from girsanov.processes.sets import Box, ConstraintSet, Faceted, Polytope, Simplex, SPDTrace, Union
 from girsanov.processes.simulation import SIMULATORS, simulate
 from girsanov.processes.stable import (
     CompoundPoisson,
@@ -60,8 +64,7 @@ from girsanov.processes.stable import (
     VarianceGamma,
     alpha_stable,
 )
-from girsanov.processes.masked import Masked
-from girsanov.processes.simulation import simulate
+from girsanov.processes.walks import BarrierWalk, MetropolisWalk, ReflectedWalk, Walk
 
 __all__ = [
     "EDM",
@@ -70,10 +73,14 @@ __all__ = [
     "VE",
     "VP",
     "AffineConditional",
+    "BarrierWalk",
+    "Box",
     "BrownianBridge",
     "BrownianMotion",
     "BrownianPath",
     "CompoundPoisson",
+    "Constrained",
+    "ConstraintSet",
     "Convertible",
     "CosineVP",
     "CoxIngersollRoss",
@@ -81,6 +88,7 @@ __all__ = [
     "DiscreteVP",
     "Ended",
     "Events",
+    "Faceted",
     "FractionalBrownianMotion",
     "GaussianConditional",
     "Geometric",
@@ -94,13 +102,19 @@ __all__ = [
     "MarkovFractionalBrownianMotion",
     "Masked",
     "MeanReverting",
+    "MetropolisWalk",
     "NormalInverseGaussian",
     "OrnsteinUhlenbeck",
     "Perturbable",
     "Poisson",
     "PoissonFlow",
+    "Polygon",
+    "Polytope",
     "RectifiedFlow",
     "ReflectedBrownianMotion",
+    "ReflectedWalk",
+    "SPDTrace",
+    "Simplex",
     "Simulable",
     "SkewedStable",
     "StableMotion",
@@ -110,8 +124,10 @@ __all__ = [
     "SubVP",
     "Transition",
     "Trigonometric",
+    "Union",
     "VarianceGamma",
     "Vasicek",
+    "Walk",
     "alpha_stable",
     "geometric_rates",
     "hawkes_log_likelihood",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from girsanov.errors import choose
+from girsanov.processes.constrained import Constrained
 from girsanov.processes.interpolant import Interpolant
 from girsanov.processes.masked import Masked
 
@@ -21,7 +22,11 @@ class Saved(Protocol):
     def from_config(cls, config: dict) -> Any: ...
 
 
-KINDS: dict[str, type[Saved]] = {"interpolant": Interpolant, "masked": Masked}
+KINDS: dict[str, type[Saved]] = {
+    "interpolant": Interpolant,
+    "masked": Masked,
+    "constrained": Constrained,
+}
 """The kinds of process by the name they are saved under."""
 
 

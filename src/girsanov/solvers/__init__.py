@@ -10,6 +10,7 @@ from girsanov.solvers.categorical import (
     truncated_gumbel_law,
 )
 from girsanov.solvers.churn import Interval, edm_churn, restart
+from girsanov.solvers.constrained import ReverseWalk
 from girsanov.solvers.diffusers import from_diffusers, to_diffusers
 from girsanov.solvers.endpoint import Endpoints, pseudo_huber
 from girsanov.solvers.evodiff import EVODiff
@@ -61,6 +62,7 @@ __all__ = [
     "PlanBuilder",
     "Prediction",
     "PredictorCorrector",
+    "ReverseWalk",
     "Row",
     "Sampler",
     "Search",

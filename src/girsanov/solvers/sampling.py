@@ -11,7 +11,8 @@ from torch import Tensor
 from girsanov.denoiser import AbstractDenoiser
 from girsanov.errors import InputError, Unsuitable, require, require_finite
 from girsanov.noise import Noise, Randomness, as_source
-from girsanov.processes import AffineConditional, Interpolant, Masked, Perturbable, need
+from girsanov.processes import AffineConditional, Constrained, Interpolant, Masked, Perturbable, need
+from girsanov.solvers.constrained import ReverseWalk
 from girsanov.solvers.exponential import exponential
 from girsanov.solvers.grids import Grid
 from girsanov.solvers.masked import one_by_one
@@ -136,6 +137,7 @@ def make_plan(model: AbstractDenoiser, steps: int, solver: str | Solver | None =
 DEFAULTS: dict[type, Callable[[AbstractDenoiser, int], Sampler]] = {
     Interpolant: make_plan,
     Masked: one_by_one,
+    Constrained: lambda model, steps: ReverseWalk(steps),
 }
 """For each kind of process the sampler that `sample` takes, from the model and the number of steps."""
 

@@ -91,7 +91,8 @@ def written(folder: str, config: Mapping[str, Any], card: Card) -> str:
 
 def header(title: str, config: Mapping[str, Any], card: Card) -> Iterator[str]:
     """The lines of the YAML header."""
-    schedule = config["process"]["schedule"]
+    process = config["process"]
+    schedule = process.get("schedule", process.get("kind"))
     yield 'library_name: "girsanov"'
     if card.license:
         yield f"license: {json.dumps(card.license)}"
