@@ -24,6 +24,7 @@ from girsanov.solvers.named import (
 from girsanov.solvers.plan import Plan, Row, Term
 from girsanov.solvers.pndm import pndm
 from girsanov.solvers.registry import SOLVERS, for_process, solver
+from girsanov.solvers.resfusion import resfusion
 from girsanov.solvers.run import Live, run, steps, trajectory
 from girsanov.solvers.rungekutta import TABLEAUS, euler, heun, rho_rk, runge_kutta
 from girsanov.solvers.sampling import Sampler, make_plan, recommended, recommended_grid, sample
@@ -86,6 +87,7 @@ __all__ = [
     "pseudo_huber",
     "recommended",
     "recommended_grid",
+    "resfusion",
     "restart",
     "reverse_diffusion",
     "rho_rk",
