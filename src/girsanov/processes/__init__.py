@@ -31,6 +31,7 @@ from girsanov.processes.constructors import (
     Trigonometric,
 )
 from girsanov.processes.interpolant import Interpolant
+from girsanov.processes.lie import SE3Diffusion, se3_exp, se3_log, so3_exp, so3_log
 from girsanov.processes.simulation import simulate
 
 __all__ = [
@@ -55,11 +56,16 @@ __all__ = [
     "PoissonFlow",
     "RectifiedFlow",
     "Residual",
+    "SE3Diffusion",
     "Simulable",
     "StochasticInterpolant",
     "SubVP",
     "Transition",
     "Trigonometric",
     "need",
+    "se3_exp",
+    "se3_log",
     "simulate",
+    "so3_exp",
+    "so3_log",
 ]

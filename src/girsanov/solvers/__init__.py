@@ -23,6 +23,7 @@ from girsanov.solvers.named import (
 )
 from girsanov.solvers.plan import Plan, Row, Term
 from girsanov.solvers.pndm import pndm
+from girsanov.solvers.registration import register
 from girsanov.solvers.registry import SOLVERS, for_process, solver
 from girsanov.solvers.resfusion import resfusion
 from girsanov.solvers.run import Live, run, steps, trajectory
@@ -87,6 +88,7 @@ __all__ = [
     "pseudo_huber",
     "recommended",
     "recommended_grid",
+    "register",
     "resfusion",
     "restart",
     "reverse_diffusion",
