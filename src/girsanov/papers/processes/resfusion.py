@@ -89,7 +89,7 @@ def run(budget: Budget) -> Report:
 
 def restore(report: Report, seed: int) -> None:
     """Shadows by both methods, low light by ours."""
-    steps = report.budget.pick(smoke=2, cpu=600, paper=10_000)
+    steps = report.budget.pick(smoke=2, cpu=450, paper=10_000)
     n = report.budget.pick(smoke=4, cpu=200)
     truth, shaded = crops(False, seed), shadow(crops(False, seed), Noise(seed).child(3))
     truth, shaded = truth[:n], shaded[:n]
@@ -114,7 +114,7 @@ def restore(report: Report, seed: int) -> None:
 
 def generate(report: Report, seed: int) -> None:
     """Digits from nothing."""
-    steps, n = report.budget.pick(smoke=2, cpu=600, paper=5_000), report.budget.pick(smoke=8, cpu=360)
+    steps, n = report.budget.pick(smoke=2, cpu=450, paper=5_000), report.budget.pick(smoke=8, cpu=360)
     known, process = digits.split(), Residual()
     zero = torch.zeros_like(known.x)
     ours = Denoiser(Calm(unet(2, seed)), process, data_std=digits.DATA_STD)
