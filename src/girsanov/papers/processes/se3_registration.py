@@ -140,33 +140,37 @@ def trained(seed: int, steps: int, diffused: bool) -> PointMatcher:
 
 
 def figure(report: Report) -> Figure:
-    drawn, panels = canvas(report, panels=4, equal=(0, 1, 2))
+    drawn, (steps, errors) = canvas(report, panels=2, equal=(0,))
     places, target = report.kept["steps"]
-    for axes, i in zip(panels, (0, 1, len(places) - 1), strict=False):
-        scatter(axes, places[i], target)
-        axes.set_title("before" if i == 0 else f"after {i} step{'s' if i > 1 else ''}", fontsize=9)
-    for name, colour in (("diffusion", PALETTE[0]), ("one shot", PALETTE[1])):
+    stages(steps, places, target)
+    for name, label, colour in (
+        ("diffusion", "trained by diffusion", PALETTE[0]),
+        ("one shot", "trained in one shot", PALETTE[1]),
+    ):
         for k, curve in enumerate(report.kept["curves"]):
-            steps = list(curve[name])
-            label = f"trained {'by diffusion' if name == 'diffusion' else 'in one shot'}" if k == 0 else None
-            panels[3].plot(
-                steps, [curve[name][n] for n in steps], "o-", ms=4, lw=1, color=colour, label=label
-            )
-    panels[3].set_xlabel("network calls", fontsize=8)
-    panels[3].set_title("median error, degrees", fontsize=9)
-    panels[3].set_ylim(bottom=0)
-    panels[3].legend(fontsize=7, frameon=False)
+            calls, degrees = list(curve[name]), list(curve[name].values())
+            errors.plot(calls, degrees, "o-", ms=4, lw=1, color=colour, label=label if k == 0 else None)
+    errors.set_xlabel("network calls", fontsize=8)
+    errors.set_title("median error of the rotation, degrees, each seed", fontsize=9)
+    errors.set_ylim(bottom=0)
+    errors.legend(fontsize=7, frameon=False)
     return drawn
 
 
-def scatter(axes: Axes, moved: Tensor, target: Tensor) -> None:
-    """Two clouds seen along their least extended axis."""
-    axes_of = torch.linalg.svd(target - target.mean(0), full_matrices=False).Vh[:2].T
-    for cloud, colour in ((target, PALETTE[4]), (moved, PALETTE[0])):
-        x, y = (cloud @ axes_of).T.tolist()
-        axes.scatter(x, y, s=7, color=colour, alpha=0.8, lw=0)
-    axes.set_xticks([])
-    axes.set_yticks([])
+def stages(axes: Axes, places: list[Tensor], target: Tensor) -> None:
+    """The source before and after each step over the target, seen along its thinnest direction, three in a row."""
+    plane = torch.linalg.svd(target - target.mean(0), full_matrices=False).Vh[:2].T
+    for i, moved in enumerate(places):
+        corner = torch.tensor([2.2 * (i % 3), -2.6 * (i // 3)])
+        for cloud, colour in ((target, PALETTE[4]), (moved, PALETTE[0])):
+            x, y = ((cloud - target.mean(0)) @ plane + corner).T.tolist()
+            axes.scatter(x, y, s=6, color=colour, alpha=0.8, lw=0)
+        name = "before" if i == 0 else f"step {i}"
+        axes.text(float(corner[0]), float(corner[1]) + 1.1, name, ha="center", fontsize=8)
+    axes.set_xlim(-1.1, 5.5)
+    axes.set_ylim(-3.9, 1.5)
+    axes.set_axis_off()
+    axes.set_title("target in grey, moved source in blue", fontsize=9)
 
 
 PAPER = Paper(
