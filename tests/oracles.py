@@ -28,6 +28,8 @@ ANCHORED = {
     "BrownianBridge": processes.BrownianBridge(0.7),
     "MeanReverting": processes.MeanReverting(),
     "MeanReverting/constant": processes.MeanReverting(rate=2.0, std=0.3),
+    "Residual": processes.Residual(1000),
+    "Residual/constant": processes.Residual(alphas_cumprod=[4 ** (-i / 200) for i in range(1, 202)]),
 }
 GAUSSIAN = {name: ONE_SIDED[name] for name in ("VP", "VE", "SubVP", "RectifiedFlow")} | {
     "MeanReverting": ANCHORED["MeanReverting"]

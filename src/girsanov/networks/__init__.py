@@ -3,8 +3,20 @@
 from girsanov.networks.classifier import Classifier
 from girsanov.networks.dit import DiT
 from girsanov.networks.mlp import MLP
+from girsanov.networks.registration import PointMatcher, weighted_kabsch
 from girsanov.networks.registry import NETWORKS, build, register
 from girsanov.networks.tokens import TokenTransformer
 from girsanov.networks.unet import UNet
 
 __all__ = ["MLP", "NETWORKS", "Classifier", "DiT", "TokenTransformer", "UNet", "build", "register"]
+__all__ = [
+    "MLP",
+    "NETWORKS",
+    "Classifier",
+    "DiT",
+    "PointMatcher",
+    "UNet",
+    "build",
+    "register",
+    "weighted_kabsch",
+]

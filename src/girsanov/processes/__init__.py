@@ -29,6 +29,7 @@ from girsanov.processes.constructors import (
     OrnsteinUhlenbeck,
     PoissonFlow,
     RectifiedFlow,
+    Residual,
     StochasticInterpolant,
     SubVP,
     Trigonometric,
@@ -65,6 +66,8 @@ from girsanov.processes.stable import (
     alpha_stable,
 )
 from girsanov.processes.walks import BarrierWalk, MetropolisWalk, ReflectedWalk, Walk
+from girsanov.processes.lie import SE3Diffusion, se3_exp, se3_log, so3_exp, so3_log
+from girsanov.processes.simulation import simulate
 
 __all__ = [
     "EDM",
@@ -115,6 +118,8 @@ __all__ = [
     "ReflectedWalk",
     "SPDTrace",
     "Simplex",
+    "Residual",
+    "SE3Diffusion",
     "Simulable",
     "SkewedStable",
     "StableMotion",
@@ -134,6 +139,10 @@ __all__ = [
     "levy_area",
     "markov_weights",
     "need",
+    "se3_exp",
+    "se3_log",
     "simulate",
     "space_time_area",
+    "so3_exp",
+    "so3_log",
 ]

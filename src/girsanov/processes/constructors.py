@@ -6,7 +6,7 @@ Oracle: special cases agree with each other and with their textbook laws (tests/
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -14,6 +14,7 @@ from girsanov.errors import require
 from girsanov.noise import Stable, StudentT
 from girsanov.processes import schedules
 from girsanov.processes.interpolant import Interpolant
+from girsanov.processes.residual import ResidualTable, cut_at_half, linear_pro
 from girsanov.processes.reverting import ConstantReversion, CosineReversion
 from girsanov.processes.twosided import TwoSided
 
@@ -130,6 +131,23 @@ def MeanReverting(
     return Interpolant(CosineReversion(0.005 if eps is None else eps, std), end="anchor", t_min=0.01)
 
 
+def Residual(steps: int = 12, *, alphas_cumprod: Sequence[float] | None = None) -> Interpolant:
+    """x_t = (2a - 1) x_0 + (1 - a) x_1 + √(1 - a²) z, from a = 1 to ½: Resfusion (Shi et al. 2024).
+
+    Sampling starts from ½ x_1 + √¾ z with a degraded image x_1, or x_1 = 0 to generate. It stops at the first
+    step of the cut chain, t_min = 1/N; `grid("uniform", N)` has the chain's own times.
+
+    Args:
+        steps: T of the whole chain `LinearPro`, at least 3, before it is cut; N = 5 are left of 12.
+        alphas_cumprod: ᾱ = a² of each step of a chain of one's own, in place of steps.
+
+    Raises:
+        InputError: fewer than 3 steps, or a chain that never reaches a = ½.
+    """
+    table = cut_at_half(linear_pro(steps) if alphas_cumprod is None else alphas_cumprod)
+    return Interpolant(ResidualTable(table), end="anchor", t_min=1 / len(table))
+
+
 def StochasticInterpolant(
     path: Literal["linear", "trigonometric", "encoding-decoding"] = "linear",
     latent: Literal["none", "brownian", "quadratic", "sine-squared"] = "brownian",
@@ -157,7 +175,7 @@ PROCESSES: dict[str, Callable[..., Interpolant]] = {
     constructor.__name__: constructor
     for constructor in (
         VP, CosineVP, SubVP, VE, EDM, OrnsteinUhlenbeck, RectifiedFlow, Trigonometric, Levy, PoissonFlow, Geometric,
-        BrownianBridge, MeanReverting, StochasticInterpolant,
+        BrownianBridge, MeanReverting, Residual, StochasticInterpolant,
     )
 }  # fmt: skip
 """The constructors by name, for the command line."""

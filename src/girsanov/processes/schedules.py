@@ -233,7 +233,8 @@ class TabulatedVP(_LogAlpha):
             piece = min(max(math.ceil(t * size), 1), size)
             before = self.log_alphas[piece - 2] if piece > 1 else 0.0
             steepness = (self.log_alphas[piece - 1] - before) * size
-            return before + steepness * (t * size - (piece - 1)) / size, steepness
+            share = t * size - (piece - 1)
+            return (1 - share) * before + share * self.log_alphas[piece - 1], steepness
         if isinstance(t, Tensor):
             nodes = torch.as_tensor(self._nodes, dtype=t.dtype, device=t.device)
             i = (t * size).ceil().long().clamp(1, size)
@@ -241,8 +242,8 @@ class TabulatedVP(_LogAlpha):
             nodes = self._nodes
             i = np.clip(np.ceil(np.asarray(t) * size).astype(int), 1, size)
         slope = (nodes[i] - nodes[i - 1]) * size
-        value = nodes[i - 1] + slope * (t * size - (i - 1)) / size
-        return value, slope
+        share = t * size - (i - 1)
+        return (1 - share) * nodes[i - 1] + share * nodes[i], slope  # the nodes themselves to the last bit
 
     def __repr__(self) -> str:
         first, last = self.log_alphas[0], self.log_alphas[-1]

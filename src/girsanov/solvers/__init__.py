@@ -32,7 +32,9 @@ from girsanov.solvers.named import (
 )
 from girsanov.solvers.plan import Plan, Row, Term
 from girsanov.solvers.pndm import pndm
+from girsanov.solvers.registration import register
 from girsanov.solvers.registry import SOLVERS, for_process, solver
+from girsanov.solvers.resfusion import resfusion
 from girsanov.solvers.run import Live, run, steps, trajectory
 from girsanov.solvers.rungekutta import TABLEAUS, euler, heun, rho_rk, runge_kutta
 from girsanov.solvers.sampling import Sampler, make_plan, recommended, recommended_grid, sample
@@ -103,6 +105,8 @@ __all__ = [
     "pseudo_huber",
     "recommended",
     "recommended_grid",
+    "register",
+    "resfusion",
     "restart",
     "reverse_diffusion",
     "rho_rk",
