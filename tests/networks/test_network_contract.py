@@ -10,7 +10,7 @@ from network_helpers import awake
 from torch import nn
 
 from girsanov.errors import InputError
-from girsanov.networks import MLP, NETWORKS, Classifier, DiT, UNet, build
+from girsanov.networks import MLP, NETWORKS, Classifier, DiT, GradientOf, UNet, build
 
 CLASSES = 4
 CASES = {
@@ -33,12 +33,14 @@ CASES = {
         (1, 3, 3),
         (2, 3, 3),
     ),
+    "GradientOf": (lambda: GradientOf(MLP(3, hidden=16, outputs=1, classes=CLASSES)), (3,), (3,)),
     "Classifier": (lambda: Classifier(2, 5, width=8), (2, 7, 6), (5,)),
 }
 DEFAULTS = {
     "MLP": lambda: MLP(2),
     "UNet": lambda: UNet(1, classes=10),
     "DiT": lambda: DiT((1, 8, 8)),
+    "GradientOf": lambda: GradientOf(MLP(2, outputs=1)),
     "Classifier": lambda: Classifier(1, 10),
 }
 

@@ -17,6 +17,7 @@ is judged and y the data; only `precision_recall` and the `nearest_*` functions 
 """
 
 from girsanov.metrics.chance import Interval, NoiseFloor, bootstrap_interval, noise_floor
+from girsanov.metrics.decomposition import Potential, Transport, helmholtz_projection, transport_error
 from girsanov.metrics.fidelity import (
     PrecisionRecall,
     frechet_distance,
@@ -25,17 +26,13 @@ from girsanov.metrics.fidelity import (
     precision_recall,
 )
 from girsanov.metrics.fields import (
-    Potential,
-    Transport,
     Work,
     add_gauge_field,
     circles,
     circulation,
     gauge_residual,
-    helmholtz_projection,
     jacobian_asymmetry,
     line_integral,
-    transport_error,
 )
 from girsanov.metrics.intrinsic_dimension import estimate_dimension, flow_singular_values
 from girsanov.metrics.likelihood import bits_per_dim

@@ -22,7 +22,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import combinations
 from typing import NamedTuple
 
@@ -31,15 +30,15 @@ import torch
 from torch import Tensor
 
 from girsanov.errors import Unsuitable, require, require_finite
-from girsanov.noise import Noise, Randomness, Source, as_source, rademacher, uniform
+from girsanov.noise import Randomness, as_source, rademacher
 
 Field = Callable[[Tensor], Tensor]
 
 EXACT_UP_TO = 64
 """Coordinates up to which Jacobians are computed whole, with a backward pass for each."""
 
-WAVES, PROBES = 0, 1
-"""Scopes of a seed: the features of a projection, and random directions."""
+PROBES = 1
+"""The scope of random directions."""
 
 
 class Work(NamedTuple):
@@ -47,18 +46,6 @@ class Work(NamedTuple):
 
     work: Tensor
     most: Tensor
-
-
-class Transport(NamedTuple):
-    """Mean squares of an error of a field: the part that moves the law, and all of it."""
-
-    moves: float
-    total: float
-
-    @property
-    def share(self) -> float:
-        """The part that moves the law."""
-        return self.moves / self.total
 
 
 def jacobian_asymmetry(
@@ -80,7 +67,7 @@ def jacobian_asymmetry(
         InputError: more than 64 coordinates without projections, fewer than 2 projections, or a field that
             does not depend on x through automatic differentiation.
     """
-    _check(x)
+    check_points(x)
     if projections is None:
         _check_exact(x, "jacobian_asymmetry")
         j = jacobians(field, x)
@@ -169,7 +156,7 @@ def circles(centres: Tensor, radius: float, *, points: int = 32, generator: Rand
     Returns:
         (B, points + 1, *shape).
     """
-    _check(centres)
+    check_points(centres)
     require(centres[0].numel() >= 2, "a circle needs two dimensions, and the points have one coordinate")
     require(0 < radius < math.inf, f"radius is {radius}; give a number above 0")
     require(points >= 3, f"points is {points}; give at least 3")
@@ -200,7 +187,7 @@ def gauge_residual(
     Raises:
         InputError: more than 64 coordinates without projections.
     """
-    _check(x)
+    check_points(x)
     if projections is None:
         _check_exact(x, "gauge_residual")
         divergence = jacobians(field, x).diagonal(dim1=1, dim2=2).sum(1)
@@ -245,122 +232,6 @@ def add_gauge_field(score: Field, matrix: Tensor) -> Field:
     return turned
 
 
-@dataclass(frozen=True, eq=False)
-class Potential:
-    """h(x) = Σ_j c_j φ_j(x): linear and quadratic terms, and waves cos(ω·x + b). Called, it answers with ∇h.
-
-    Attributes:
-        linear: (D,).
-        quadratic: (D, D), symmetric: h has ½ xᵀQx.
-        frequencies, phases, weights: of the waves, (M, D), (M,), (M,).
-    """
-
-    linear: Tensor
-    quadratic: Tensor
-    frequencies: Tensor
-    phases: Tensor
-    weights: Tensor
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """∇h, (B, *shape)."""
-        flat = x.flatten(1).to(self.linear.dtype)
-        waves = -(flat @ self.frequencies.mT + self.phases).sin() * self.weights
-        found = self.linear + flat @ self.quadratic + waves @ self.frequencies
-        return found.reshape(x.shape).to(x.dtype)
-
-    def value(self, x: Tensor) -> Tensor:
-        """h itself, up to a constant, (B,)."""
-        flat = x.flatten(1).to(self.linear.dtype)
-        waves = (flat @ self.frequencies.mT + self.phases).cos() @ self.weights
-        return (flat @ self.linear + ((flat @ self.quadratic) * flat).sum(1) / 2 + waves).to(x.dtype)
-
-
-def helmholtz_projection(
-    field: Field, x: Tensor, *, waves: int = 256, ridge: float = 1e-6, generator: Randomness = None
-) -> Potential:
-    """The conservative part of a field, equation (2), by least squares over x ~ p.
-
-    Among potentials of linear, quadratic (up to 64 coordinates; beyond, Σ x_i² alone) and wave terms. The
-    waves have Gaussian frequencies of lengths spread from 1/4 to 4 inverse standard deviations of x, so finer
-    detail of h is left in the residual: the conservative part found is a lower bound. With fewer numbers
-    B·D than a few times the terms it follows the sample; judge it on other points, as `transport_error` does.
-
-    Args:
-        field: a function of x.
-        x: (B, *shape), a sample of p.
-        waves: how many, at least 0.
-        ridge: added to the normal matrix, of unit diagonal.
-        generator: of the waves; None is the same ones every time.
-
-    Raises:
-        InputError: bad samples or sizes.
-    """
-    _check(x)
-    require(waves >= 0, f"waves is {waves}; give at least 0")
-    require(0 < ridge < 1, f"ridge is {ridge}; give a small number above 0, such as 1e-6")
-    with torch.no_grad():
-        flat, target = x.flatten(1).double(), field(x).flatten(1).double()
-    require_finite(target, "the field")
-    d, source = flat.shape[1], Noise(0) if generator is None else as_source(generator)
-    frequencies, phases = _waves(waves, flat, source.child(WAVES))
-    pairs = torch.combinations(torch.arange(d), 2, with_replacement=True) if d <= EXACT_UP_TO else None
-    size = d + waves + (1 if pairs is None else len(pairs))
-    gram = torch.zeros(size, size, dtype=torch.float64, device=x.device)
-    moment = gram.new_zeros(size)
-    for rows in torch.arange(len(flat)).split(max(1, 2**22 // (d * size))):
-        terms = _gradients(flat[rows], frequencies, phases, pairs).flatten(1)  # (terms, rows · D)
-        gram += terms @ terms.mT
-        moment += terms @ target[rows].flatten()
-    scale = gram.diagonal().clamp(min=1e-300).rsqrt()
-    system = gram * scale * scale[:, None]
-    system.diagonal().add_(ridge)
-    weights = scale * torch.linalg.solve(system, scale * moment)
-    linear, wave, square = weights[:d], weights[d : d + waves], weights[d + waves :]
-    quadratic = torch.zeros(d, d, dtype=torch.float64, device=x.device)
-    if pairs is None:
-        quadratic.diagonal().copy_(square.expand(d))
-    else:
-        for i, j in ((0, 1), (1, 0)):
-            quadratic[pairs[:, i], pairs[:, j]] = square
-    return Potential(linear, quadratic, frequencies, phases, wave)
-
-
-def transport_error(
-    field: Field,
-    truth: Field,
-    x: Tensor,
-    *,
-    waves: int = 256,
-    ridge: float = 1e-6,
-    generator: Randomness = None,
-) -> Transport:
-    """How much of a field's error moves the law: E|∇h|² beside E|δ|², δ = field − truth.
-
-    ∇h is fitted on every second point and judged on the others, as E[2δ·∇h − |∇h|²], whose mean is at most the
-    whole energy of the conservative part: what the fit misses counts as harmless, so the share is a lower bound.
-
-    Args:
-        field, truth: functions of x.
-        x: (B, *shape), a sample of p, B at least 4.
-        waves, ridge, generator: as in `helmholtz_projection`.
-
-    Raises:
-        InputError: bad samples, or fields that agree everywhere.
-    """
-    _check(x, least=4)
-
-    def error(y: Tensor) -> Tensor:
-        return field(y) - truth(y)
-
-    fitted, fresh = x[::2], x[1::2]
-    part = helmholtz_projection(error, fitted, waves=waves, ridge=ridge, generator=generator)
-    with torch.no_grad():
-        delta, moved = (f(fresh).flatten(1).double() for f in (error, part))
-    total = float(delta.square().sum(1).mean())
-    require(total > 0, "the fields agree at every point, so there is no error to divide")
-    return Transport(float((2 * delta * moved - moved.square()).sum(1).mean()), total)
-
-
 def jacobians(field: Field, x: Tensor) -> Tensor:
     """∂s_i/∂x_j at each point, (B, D, D): one backward pass for each coordinate.
 
@@ -400,32 +271,8 @@ def _products(field: Field, x: Tensor, v: Tensor) -> Tensor:
     return torch.stack(rows).flatten(2).detach()
 
 
-def _waves(n: int, flat: Tensor, source: Source) -> tuple[Tensor, Tensor]:
-    """Frequencies (n, D) and phases (n,) of the wave terms, on the scale of the sample."""
-    like = torch.empty(n, flat.shape[1], dtype=torch.float64, device=flat.device)
-    spread = (flat.var(0).mean() if len(flat) > 1 else flat.new_ones(())).clamp(min=1e-300).sqrt()
-    length = 4.0 ** (2 * source.draw(like[:, :1], 0, uniform) - 1)
-    angle = source.draw(like[:, :1], 1, uniform)[:, 0] * 2 * math.pi
-    direction = source.draw(like, 2)
-    direction = direction / direction.square().mean(1, keepdim=True).sqrt().clamp(min=1e-300)
-    return direction * length / (spread * math.sqrt(flat.shape[1])), angle
-
-
-def _gradients(flat: Tensor, frequencies: Tensor, phases: Tensor, pairs: Tensor | None) -> Tensor:
-    """∇φ_j at the points, (terms, B, D): linear terms, waves, squares."""
-    n, d = flat.shape
-    eye = torch.eye(d, dtype=flat.dtype, device=flat.device)
-    linear = eye[:, None].expand(d, n, d)
-    waves = -(flat @ frequencies.mT + phases).sin().mT[:, :, None] * frequencies[:, None]
-    if pairs is None:
-        return torch.cat([linear, waves, flat[None]])
-    i, j = pairs.T
-    squares = flat.mT[j][:, :, None] * eye[i][:, None]
-    squares += torch.where((i != j)[:, None, None], flat.mT[i][:, :, None] * eye[j][:, None], 0.0)
-    return torch.cat([linear, waves, squares])
-
-
-def _check(x: Tensor, least: int = 1) -> None:
+def check_points(x: Tensor, least: int = 1) -> None:
+    """Refuse what is no sample of floats."""
     require(
         x.ndim >= 2 and len(x) >= least and x.is_floating_point(),
         f"x is {x.dtype} of shape {tuple(x.shape)}; give floats (B, *shape) with B of at least {least}",

