@@ -33,7 +33,7 @@ CASES = {
         (1, 3, 3),
         (2, 3, 3),
     ),
-    "GradientOf": (lambda: GradientOf(MLP(3, hidden=16, outputs=1, classes=CLASSES)), (3,), (3,)),
+    "GradientOf": (lambda: GradientOf(MLP(3, hidden=16, classes=CLASSES)), (3,), (3,)),
     "Classifier": (lambda: Classifier(2, 5, width=8), (2, 7, 6), (5,)),
 }
 DEFAULTS = {
@@ -213,7 +213,7 @@ def test_weights_are_stored_row_after_row(case):
 def test_wrong_shapes_are_refused(case):
     net, event, _ = case
     x, t, _ = inputs(event)
-    name = type(net).__name__
+    name = type(net.scalar if isinstance(net, GradientOf) else net).__name__
     with pytest.raises(InputError, match=rf"x is \(4, 9.*this {name} takes \(B, {event[0]}"):
         net(x.new_zeros(4, 9, *event[1:]), t)
     with pytest.raises(InputError, match=f"this {name} takes"):

@@ -6,7 +6,7 @@ The second lets any network of pictures serve: its gradient is the network plus 
 noise or score is then a gradient in every word, as each is another by adding a multiple of x.
 
 It costs a backward pass in every call, and training differentiates twice: the layers must be smooth (SiLU, not
-ReLU), and attention kernels without a second derivative refuse. Not for `torch.inference_mode`.
+ReLU), and attention runs on its plain kernel. Not for `torch.inference_mode`.
 
 Oracle: automatic differentiation; its Jacobian is symmetric (tests/networks/test_conservative.py).
 Source: Salimans & Ho (2021), Should EBMs model the energy or the score?; Horvat & Pfister (2024).
@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from girsanov.errors import InputError
 from girsanov.networks.registry import register
@@ -53,7 +54,8 @@ class GradientOf(nn.Module):
 
     def potential(self, x: Tensor, t: Tensor, cond: Tree = None) -> Tensor:
         """h (B,)."""
-        y = self.scalar(x, t, cond)
+        with sdpa_kernel(SDPBackend.MATH):  # the fused kernels of attention cannot be differentiated twice
+            y = self.scalar(x, t, cond)
         if y.shape == x.shape:
             return (x * y).flatten(1).sum(1)
         if y.shape != (len(x), 1):

@@ -3,6 +3,7 @@
 from girsanov.solvers.analytic import GaussianFlow, Skipped
 from girsanov.solvers.builder import Affine, PlanBuilder, Prediction
 from girsanov.solvers.churn import Interval, edm_churn, restart
+from girsanov.solvers.diagnosis import Diagnosis, diagnose
 from girsanov.solvers.diffusers import from_diffusers, to_diffusers
 from girsanov.solvers.endpoint import Endpoints, pseudo_huber
 from girsanov.solvers.evodiff import EVODiff
@@ -40,6 +41,7 @@ __all__ = [
     "SOLVERS",
     "TABLEAUS",
     "Affine",
+    "Diagnosis",
     "EVODiff",
     "Endpoints",
     "Evolved",
@@ -67,6 +69,7 @@ __all__ = [
     "ddim",
     "ddpm_rf_grid",
     "deis",
+    "diagnose",
     "dpm_ancestral",
     "dpm_multistep",
     "dpm_singlestep",
