@@ -8,7 +8,7 @@ from girsanov.denoiser import Denoiser
 from girsanov.errors import InputError
 from girsanov.networks import MLP
 from girsanov.noise import Noise
-from girsanov.objectives import Autoencoder, contractive, denoising_autoencoder
+from girsanov.objectives import autoencoder, contractive, denoising_autoencoder
 from girsanov.processes import VP
 
 STD, VARIANCES = 0.7, torch.tensor([2.0, 0.5], dtype=torch.float64)
@@ -26,9 +26,9 @@ class Linear(nn.Module):
 @pytest.mark.parametrize("objective", [denoising_autoencoder(), contractive()])
 def test_the_minimizer_on_gaussian_data(objective):
     x = Noise(0).draw(torch.empty(400_000, 2, dtype=torch.float64), 0) * VARIANCES.sqrt()
-    model = Autoencoder(Linear(VARIANCES / (VARIANCES + STD**2)), STD)
+    model = autoencoder(Linear(VARIANCES / (VARIANCES + STD**2)), STD)
     loss = objective(model, x, generator=Noise(1))
-    (slope,) = torch.autograd.grad(loss.mean(), [model.network.weight])
+    (slope,) = torch.autograd.grad(loss.mean(), [model.network.inner.weight])
     assert float(slope.abs().max()) < 5 * 4 / 400_000**0.5
     torch.testing.assert_close(model.score(x, 1.0), -x / (VARIANCES + STD**2))
 
@@ -38,7 +38,7 @@ def test_the_penalty_is_the_norm_of_the_jacobian(d):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         net = nn.Sequential(nn.Linear(d, 8), nn.Tanh(), nn.Linear(8, d)).double()
-    model, x = Autoencoder(net, STD), Noise(0).draw(torch.empty(2000, d, dtype=torch.float64), 0) * 0 + 0.3
+    model, x = autoencoder(net, STD), Noise(0).draw(torch.empty(2000, d, dtype=torch.float64), 0) * 0 + 0.3
     plain = (net(x) - x).square().mean(1)
     found = (contractive()(model, x, generator=Noise(1)) - plain) * d / STD**2
     step = 1e-5 * torch.eye(d, dtype=torch.float64)
@@ -49,11 +49,11 @@ def test_the_penalty_is_the_norm_of_the_jacobian(d):
 
 def test_refused():
     with pytest.raises(InputError, match="std is 0"):
-        Autoencoder(nn.Identity(), 0.0)
+        autoencoder(nn.Identity(), 0.0)
     with pytest.raises(InputError, match="the shape of x"):
-        Autoencoder(nn.Linear(2, 3), 1.0)(torch.zeros(2, 2), 1.0)
+        autoencoder(nn.Linear(2, 3), 1.0)(torch.zeros(2, 2), 1.0)
     with pytest.raises(InputError, match="t = 1"):
-        Autoencoder(nn.Identity(), 1.0)(torch.zeros(2, 2), 0.5)
+        autoencoder(nn.Identity(), 1.0)(torch.zeros(2, 2), 0.5)
     with pytest.raises(InputError, match="shrinks the data"):
         contractive()(Denoiser(MLP(2), VP()), torch.zeros(2, 2))
     with pytest.raises(InputError, match="t is 0"):

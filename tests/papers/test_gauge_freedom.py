@@ -15,5 +15,5 @@ def test_the_permutation_test_knows_the_same_law_from_another():
 def test_embedding_is_an_isometry():
     for shape in paper.SHAPES:
         x, flat = paper.embedded(shape, 50, 3), shape.draw(50, Noise(3).child(1))
-        torch.testing.assert_close(torch.cdist(x, x), torch.cdist(flat, flat), atol=1e-3, rtol=1e-3)
+        torch.testing.assert_close(x @ x.T, flat @ flat.T, atol=1e-4, rtol=1e-4)
         assert x.shape == (50, shape.ambient)

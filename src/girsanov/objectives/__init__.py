@@ -1,6 +1,6 @@
 """What is minimized: score matching, flow matching, interpolant losses, classification of noisy samples."""
 
-from girsanov.objectives.autoencoders import Autoencoder, Autoencoding, contractive, denoising_autoencoder
+from girsanov.objectives.autoencoders import Autoencoding, autoencoder, contractive, denoising_autoencoder
 from girsanov.objectives.base import Objective
 from girsanov.objectives.classification import Classification, classification
 from girsanov.objectives.implicit import ScoreOfSamples, implicit_score_matching, sliced_score_matching
@@ -19,7 +19,6 @@ from girsanov.objectives.weightings import WEIGHTINGS
 __all__ = [
     "TIMES",
     "WEIGHTINGS",
-    "Autoencoder",
     "Autoencoding",
     "Classification",
     "InterpolantLoss",
@@ -27,6 +26,7 @@ __all__ = [
     "Objective",
     "PosteriorMean",
     "ScoreOfSamples",
+    "autoencoder",
     "classification",
     "contractive",
     "denoiser_loss",

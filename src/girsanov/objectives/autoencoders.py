@@ -6,7 +6,7 @@ With r the autoencoder and σ the noise it is trained for,
     RCAE   E[|r(x) − x|² + σ² ‖∂r/∂x‖_F²]           the same as σ → 0
 
 The first is score matching at one time. On Gaussian data N(0, λ) the second has the minimizer r(x) = λx/(λ + σ²),
-as the first. `Autoencoder(network, std)` is r as a denoiser that knows one time, t = 1, where the noise is σ.
+as the first. `autoencoder(network, std)` is r as a denoiser that knows one time, t = 1, where the noise is σ.
 
 Source: Alain & Bengio (2014), equations 1 to 4 and theorem 2.
 Oracle: that minimizer; finite differences (tests/objectives/test_autoencoders.py).
@@ -20,19 +20,40 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from girsanov.denoiser import AbstractDenoiser
+from girsanov.denoiser import AbstractDenoiser, Denoiser
 from girsanov.errors import InputError, Unsuitable, require
 from girsanov.noise import Randomness, as_source, rademacher
 from girsanov.objectives.base import NOISE, check_batch, check_end, per_sample, process_of
-from girsanov.processes import EDM, Interpolant
-from girsanov.typing import Shape, Time, Tree
+from girsanov.processes import EDM
+from girsanov.typing import Shape, Tree
 
 EXACT_UP_TO = 32
 PROBE = 8
 """The key of the probe of a Jacobian's norm."""
 
 
-class Autoencoder(AbstractDenoiser):
+class _OneNoise(nn.Module):
+    """A network without a time as one that is asked at t = 1 only."""
+
+    def __init__(self, inner: nn.Module, std: float) -> None:
+        super().__init__()
+        self.inner, self.std = inner, std
+
+    def forward(self, x: Tensor, t: Tensor, cond: Tree = None) -> Tensor:
+        require(
+            bool((t == 1).all()),
+            f"t is {t}; an autoencoder knows the noise {self.std:g} only, which is at t = 1",
+            Unsuitable,
+        )
+        answer = self.inner(x)
+        if answer.shape != x.shape:
+            raise InputError(
+                f"the network answers {tuple(answer.shape)} at {tuple(x.shape)}; an autoencoder answers the shape of x"
+            )
+        return answer
+
+
+def autoencoder(network: nn.Module, std: float, *, shape: Shape | None = None) -> Denoiser:
     """A network r(x) -> (B, *shape), without a time, as the denoiser of x_0 + σ z at that one σ.
 
     `model.score(x, 1.0)` is (r(x) − x)/σ². It is asked at t = 1 only; to sample, walk with
@@ -46,29 +67,9 @@ class Autoencoder(AbstractDenoiser):
     Raises:
         InputError: σ out of range; in the call, another time than 1, or an answer of another shape.
     """
-
-    process: Interpolant
-    stored = ("data",)
-
-    def __init__(self, network: nn.Module, std: float, *, shape: Shape | None = None) -> None:
-        super().__init__()
-        require(0 < std < math.inf, f"std is {std}; give the noise of the autoencoder, a number above 0")
-        self.network, self.std, self.shape = network, std, shape
-        self.process = EDM(sigma_min=std / 2, sigma_max=std)
-
-    def forward(
-        self, x: Tensor, t: Time, *, cond: Tree = None, anchor: Tensor | None = None
-    ) -> tuple[Tensor, ...]:
-        here = bool((t == 1).all()) if isinstance(t, Tensor) else t == 1
-        require(
-            here, f"t is {t}; an autoencoder knows the noise {self.std:g} only, which is at t = 1", Unsuitable
-        )
-        answer = self.network(x)
-        if answer.shape != x.shape:
-            raise InputError(
-                f"the network answers {tuple(answer.shape)} at {tuple(x.shape)}; an autoencoder answers the shape of x"
-            )
-        return (answer,)
+    require(0 < std < math.inf, f"std is {std}; give the noise of the autoencoder, a number above 0")
+    process = EDM(sigma_min=std / 2, sigma_max=std)
+    return Denoiser(_OneNoise(network, std), process, predicts="data", data_std=None, shape=shape)
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def denoising_autoencoder(t: float = 1.0) -> Autoencoding:
     """E|r(x_t) − x_0|² at one time: the reconstruction of noisy data.
 
     Args:
-        t: the time of the denoiser; 1 for an `Autoencoder`.
+        t: the time of the denoiser; 1 for an `autoencoder`.
 
     Raises:
         InputError: t outside (0, 1].
@@ -140,7 +141,7 @@ def contractive(t: float = 1.0) -> Autoencoding:
     Exact up to 32 coordinates, by one random probe beyond. Differentiates twice: smooth layers only.
 
     Args:
-        t: the time of the denoiser, where σ = γ(t); 1 for an `Autoencoder`.
+        t: the time of the denoiser, where σ = γ(t); 1 for an `autoencoder`.
 
     Raises:
         InputError: t outside (0, 1].

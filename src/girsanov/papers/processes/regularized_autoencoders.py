@@ -15,11 +15,12 @@ import torch
 from scipy.stats import spearmanr
 from torch import Tensor, nn
 
+from girsanov.denoiser import Denoiser
 from girsanov.exact import GaussianMixture
 from girsanov.metrics import line_integral, mmd
 from girsanov.montecarlo import ScoreMetropolisHastings
 from girsanov.noise import Noise, uniform
-from girsanov.objectives import Autoencoder, contractive, denoising_autoencoder
+from girsanov.objectives import autoencoder, contractive, denoising_autoencoder
 from girsanov.papers import PALETTE, Bar, Budget, Claim, Paper, Report, canvas
 from girsanov.training import Training, fit
 
@@ -76,12 +77,12 @@ def spiral(n: int, source: Noise) -> Tensor:
     return 2 * u * torch.cat([angle.cos(), angle.sin()], 1) + 0.05 * source.draw(torch.empty(n, 2), 1)
 
 
-def trained(x: Tensor, std: float, seed: int, steps: int, *, penalty: bool) -> Autoencoder:
+def trained(x: Tensor, std: float, seed: int, steps: int, *, penalty: bool) -> Denoiser:
     """A small autoencoder with a skip connection, for the answer is near x."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         net = Skip(nn.Sequential(nn.Linear(2, 96), nn.SiLU(), nn.Linear(96, 96), nn.SiLU(), nn.Linear(96, 2)))
-    model = Autoencoder(net, std)
+    model = autoencoder(net, std)
     settings = Training(batch_size=256, lr=4e-3, ema=0.99, validation=0, seed=seed, progress=False)
     fit(model, contractive() if penalty else denoising_autoencoder(), x, steps=steps, config=settings)
     return model
