@@ -12,5 +12,5 @@ def test_both_networks_have_the_same_parameters():
 
 
 def test_the_gradient_network_is_one():
-    asymmetry, _ = paper.tests_of(paper.trained(0, True, 2), 1, 0)
+    asymmetry, _ = paper.tests_of(paper.trained(0, True, 2), 1, 0, 4)
     assert max(asymmetry) < 1e-3

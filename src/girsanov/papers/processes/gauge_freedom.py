@@ -223,7 +223,7 @@ def run_paper(budget: Budget) -> Report:
                 model = trained(shape, seed, conservative, budget)
                 share, values = counted(shape, model, seed, budget)
                 shares[conservative].append(share)
-                report.kept.setdefault((shape.name, conservative), values)
+                report.kept.setdefault(f"{shape.name} {conservative}", values)
         report.add(COUNTED, seed, ours=min(shares[True]))
         means = [sum(shares[kind]) / len(SHAPES) for kind in (True, False)]
         report.add(BETTER, seed, ours=means[0], baseline=means[1])
@@ -250,12 +250,21 @@ def figure(report: Report) -> Figure:
         (left, "gauge", "exact score + gauge field"),
         (middle, "gradient", "a wrong gradient"),
     ):
-        ax.scatter(*samples["data"].T, s=2, color=PALETTE[4], alpha=0.35, linewidths=0)
-        ax.scatter(*samples[name].T, s=2, color=PALETTE[0 if name == "gauge" else 1], alpha=0.6, linewidths=0)
+        ax.scatter(
+            samples["data"][:, 0], samples["data"][:, 1], s=2, color=PALETTE[4], alpha=0.35, linewidths=0
+        )
+        ax.scatter(
+            samples[name][:, 0],
+            samples[name][:, 1],
+            s=2,
+            color=PALETTE[0 if name == "gauge" else 1],
+            alpha=0.6,
+            linewidths=0,
+        )
         ax.set(title=title, xlim=(-2.8, 2.8), ylim=(-2.8, 2.8))
     shape = SHAPES[1]
     for conservative, style in ((True, "-"), (False, ":")):
-        values = report.kept[shape.name, conservative]
+        values = report.kept[f"{shape.name} {conservative}"]
         for k in range(values.shape[1]):
             colour = PALETTE[0] if k < shape.dimension else PALETTE[1]
             right.semilogy(range(len(values)), values[:, k].clamp(min=1e-4), style, color=colour, lw=1.2)

@@ -235,8 +235,8 @@ def figure(report: Report) -> Figure:
     drawing, (left, middle, right) = canvas(report, panels=3, equal=(0,))
     if "grid" in report.kept:
         x, bad, variance = report.kept["grid"]
-        left.scatter(*x[~bad].T, s=1, color=PALETTE[4], alpha=0.3, linewidths=0)
-        left.scatter(*x[bad].T, s=5, color=PALETTE[1], linewidths=0)
+        left.scatter(x[~bad][:, 0], x[~bad][:, 1], s=1, color=PALETTE[4], alpha=0.3, linewidths=0)
+        left.scatter(x[bad][:, 0], x[bad][:, 1], s=5, color=PALETTE[1], linewidths=0)
         logs = variance.clamp(min=1e-12).log10()
         for mask, name, colour in ((~bad, "good", PALETTE[4]), (bad, "hallucinated", PALETTE[1])):
             middle.hist(logs[mask], bins=50, density=True, color=colour, alpha=0.7, label=name)

@@ -171,15 +171,15 @@ def figure(report: Report) -> Figure:
     """The reconstruction field on the mixture, and both walks on the spiral."""
     drawing, (left, middle, right) = canvas(report, panels=3, equal=(0, 1, 2))
     x, move = report.kept["field"]
-    left.quiver(*x.T, *move.T, color=PALETTE[0], angles="xy", width=0.004)
+    left.quiver(x[:, 0], x[:, 1], move[:, 0], move[:, 1], color=PALETTE[0], angles="xy", width=0.004)
     left.set(title="r(x) − x, mixture")
     fresh, ours, plain = report.kept["walks"]
     for ax, y, title in (
         (middle, ours, "Metropolis-Hastings"),
         (right, plain, "encode and decode with noise"),
     ):
-        ax.scatter(*fresh.T, s=2, color=PALETTE[4], alpha=0.4, linewidths=0)
-        ax.scatter(*y.T, s=2, color=PALETTE[0 if y is ours else 1], linewidths=0)
+        ax.scatter(fresh[:, 0], fresh[:, 1], s=2, color=PALETTE[4], alpha=0.4, linewidths=0)
+        ax.scatter(y[:, 0], y[:, 1], s=2, color=PALETTE[0 if y is ours else 1], linewidths=0)
         ax.set(title=title, xlim=(-2.5, 2.5), ylim=(-2.5, 2.5))
     return drawing
 

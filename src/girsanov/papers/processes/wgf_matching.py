@@ -9,6 +9,7 @@ Loops and normalizations are ours. That the effect holds at scale cannot be judg
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -80,7 +81,9 @@ def trained(seed: int, conservative: bool, steps: int) -> Denoiser:
     return model
 
 
-def tests_of(model: Denoiser, n: int, seed: int) -> tuple[list[float], list[float]]:
+def tests_of(
+    model: Denoiser, n: int, seed: int, projections: int | None = None
+) -> tuple[list[float], list[float]]:
     """Asymmetry and circulation at each time, means over n noisy fresh digits."""
     asymmetry, turning = [], []
     for i, t in enumerate(TIMES):
@@ -89,7 +92,9 @@ def tests_of(model: Denoiser, n: int, seed: int) -> tuple[list[float], list[floa
         def score(y: Tensor, t: float = t) -> Tensor:
             return model.score(y, t)
 
-        asymmetry.append(float(jacobian_asymmetry(score, x).mean()))
+        asymmetry.append(
+            float(jacobian_asymmetry(score, x, projections=projections, generator=Noise(seed)).mean())
+        )
         loops = circles(x, 2 * PROCESS.gamma(t), points=16, generator=Noise(seed).child(10 + i))
         with torch.no_grad():
             turning.append(float(circulation(score, loops, quadrature=3).mean()))
@@ -104,7 +109,7 @@ def conservativity(report: Report, seed: int, budget: Budget) -> None:
     found, distance = {}, {}
     for conservative in (False, True):
         model = trained(seed, conservative, steps)
-        found[conservative] = tests_of(model, n, seed)
+        found[conservative] = tests_of(model, n, seed, budget.pick(smoke=2, cpu=None))
         x = sample(model, samples, steps=budget.pick(smoke=2, cpu=20), seed=seed)
         distance[conservative] = float(frechet_distance(digits.features(reader, x), real))
     ratios = [a / max(b, 1e-300) for a, b in zip(found[False][0], found[True][0])]
@@ -124,14 +129,13 @@ def harmless(report: Report, seed: int, budget: Budget) -> None:
         net = networks.MLP(2, hidden=64, depth=2)
     model = Denoiser(net, PROCESS, data_std=float(data.std()))
     fit(model, score_matching(), data, steps=steps, config=settings(seed))
-    shares, rough = [], []
+    shares: list[float] = []
+    rough: list[float] = []
     for i, t in enumerate(TIMES):
         law = LAW.marginal(PROCESS, t)
         x = law.sample(budget.pick(smoke=100, cpu=12_000), generator=Noise(seed).child(20 + i)).float()
         for kept, waves in ((shares, 384), (rough, 96)):
-            found = transport_error(
-                lambda y, t=t: model.score(y, t), lambda y, t=t: truth.score(y, t), x, waves=waves
-            )
+            found = transport_error(partial(model.score, t=t), partial(truth.score, t=t), x, waves=waves)
             kept.append(found.share)
     report.add(HARMLESS, seed, ours=sum(shares) / len(shares))
     report.kept.setdefault("shares", []).append(shares)
