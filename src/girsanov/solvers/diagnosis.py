@@ -98,23 +98,8 @@ def diagnose(
         InputError: too few data, bad times, or more than 64 coordinates without projections.
         Unsuitable: a process with two ends.
     """
-    process: Interpolant = need(model.process, GaussianConditional, "diagnose")  # type: ignore[assignment]
-    require(process.end == "noise", f"diagnose needs data and noise, not {process!r}", Unsuitable)
-    require(
-        x.ndim >= 2 and len(x) >= 8, f"x has shape {tuple(x.shape)}; give (N, *shape) with N of at least 8"
-    )
-    require_finite(x, "x")
-    require(
-        all(process.t_min <= t <= 1 for t in times) and len(times) > 0,
-        f"times are {tuple(times)}; give some in [t_min, 1] = [{process.t_min:.4g}, 1]",
-    )
+    process, d = _checked(model, x, times, projections), x[0].numel()
     require(points >= 1 and samples >= 2, f"points is {points} and samples {samples}; give at least 1 and 2")
-    d = x[0].numel()
-    require(
-        projections is not None or d <= EXACT_UP_TO,
-        f"a sample has {d} coordinates, and exact Jacobians stop at {EXACT_UP_TO}; give projections=16, random "
-        "directions in their place",
-    )
     source, was_training = as_source(Noise(0) if generator is None else generator), model.training
     model.eval()
     try:
@@ -132,6 +117,29 @@ def diagnose(
         model.train(was_training)
     asymmetry, turning, rotation = (torch.stack([f[i] for f in found]) for i in range(3))
     return Diagnosis(tuple(times), asymmetry, turning, rotation, values, dimension, drawn.x, drawn.variance)
+
+
+def _checked(
+    model: AbstractDenoiser, x: Tensor, times: Sequence[float], projections: int | None
+) -> Interpolant:
+    """The process, once the arguments of `diagnose` fit."""
+    process: Interpolant = need(model.process, GaussianConditional, "diagnose")
+    require(process.end == "noise", f"diagnose needs data and noise, not {process!r}", Unsuitable)
+    require(
+        x.ndim >= 2 and len(x) >= 8, f"x has shape {tuple(x.shape)}; give (N, *shape) with N of at least 8"
+    )
+    require_finite(x, "x")
+    require(
+        all(process.t_min <= t <= 1 for t in times) and len(times) > 0,
+        f"times are {tuple(times)}; give some in [t_min, 1] = [{process.t_min:.4g}, 1]",
+    )
+    d = x[0].numel()
+    require(
+        projections is not None or d <= EXACT_UP_TO,
+        f"a sample has {d} coordinates, and exact Jacobians stop at {EXACT_UP_TO}; give projections=16, random "
+        "directions in their place",
+    )
+    return process
 
 
 def _at(
