@@ -95,7 +95,7 @@ class Changed(AbstractDenoiser):
     def __init__(self, model: AbstractDenoiser, change: Callable[[Callable], Callable]) -> None:
         super().__init__()
         self.model, self.change = model, change
-        self.process, self.shape = model.process, model.shape  # type: ignore[assignment]
+        self.process, self.shape = model.process, model.shape
 
     def forward(
         self, x: Tensor, t: Time, *, cond: Tree = None, anchor: Tensor | None = None
