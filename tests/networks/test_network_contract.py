@@ -10,7 +10,7 @@ from network_helpers import awake
 from torch import nn
 
 from girsanov.errors import InputError
-from girsanov.networks import MLP, NETWORKS, Classifier, DiT, TokenTransformer, UNet, build
+from girsanov.networks import MLP, NETWORKS, Classifier, DiT, GradientOf, TokenTransformer, UNet, build
 
 CLASSES = 4
 CASES = {
@@ -33,12 +33,14 @@ CASES = {
         (1, 3, 3),
         (2, 3, 3),
     ),
+    "GradientOf": (lambda: GradientOf(MLP(3, hidden=16, classes=CLASSES)), (3,), (3,)),
     "Classifier": (lambda: Classifier(2, 5, width=8), (2, 7, 6), (5,)),
 }
 DEFAULTS = {
     "MLP": lambda: MLP(2),
     "UNet": lambda: UNet(1, classes=10),
     "DiT": lambda: DiT((1, 8, 8)),
+    "GradientOf": lambda: GradientOf(MLP(2, outputs=1)),
     "Classifier": lambda: Classifier(1, 10),
     "TokenTransformer": lambda: TokenTransformer(64, 64),
 }
@@ -211,7 +213,7 @@ def test_weights_are_stored_row_after_row(case):
 def test_wrong_shapes_are_refused(case):
     net, event, _ = case
     x, t, _ = inputs(event)
-    name = type(net).__name__
+    name = type(net.scalar if isinstance(net, GradientOf) else net).__name__
     with pytest.raises(InputError, match=rf"x is \(4, 9.*this {name} takes \(B, {event[0]}"):
         net(x.new_zeros(4, 9, *event[1:]), t)
     with pytest.raises(InputError, match=f"this {name} takes"):

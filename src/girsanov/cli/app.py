@@ -18,6 +18,7 @@ import typer
 
 from girsanov.cli import (
     demo,
+    diagnose,
     evaluate,
     likelihood,
     papers,
@@ -113,6 +114,7 @@ for command in (
     search.search,
     likelihood.likelihood,
     restore.restore,
+    diagnose.diagnose,
     evaluate.evaluate,
     plan.plan,
     runinfo.info,

@@ -10,10 +10,14 @@ is judged and y the data; only `precision_recall` and the `nearest_*` functions 
 | does the model copy its training data? | `nearest_train_ratio`, `nearest_distance` |
 | does it leave out a part of the data? | `precision_recall` |
 | what would a published table report? | `frechet_distance`, `bits_per_dim` |
-| what do trajectories look like? | `planarity`, `emergence_times` |
+| what do trajectories look like? | `planarity`, `emergence_times`, `prediction_variance` |
+| is a learned field a gradient? | `jacobian_asymmetry`, `circulation`, `line_integral` |
+| which of its errors do harm? | `helmholtz_projection`, `gauge_residual`, `transport_error` |
+| how many dimensions have the data? | `flow_singular_values`, `estimate_dimension` |
 """
 
 from girsanov.metrics.chance import Interval, NoiseFloor, bootstrap_interval, noise_floor
+from girsanov.metrics.decomposition import Potential, Transport, helmholtz_projection, transport_error
 from girsanov.metrics.fidelity import (
     PrecisionRecall,
     frechet_distance,
@@ -21,20 +25,42 @@ from girsanov.metrics.fidelity import (
     nearest_train_ratio,
     precision_recall,
 )
+from girsanov.metrics.fields import (
+    Work,
+    add_gauge_field,
+    circles,
+    circulation,
+    gauge_residual,
+    jacobian_asymmetry,
+    line_integral,
+)
+from girsanov.metrics.intrinsic_dimension import estimate_dimension, flow_singular_values
 from girsanov.metrics.likelihood import bits_per_dim
 from girsanov.metrics.sliced import sliced_wasserstein
-from girsanov.metrics.trajectories import emergence_times, planarity
+from girsanov.metrics.trajectories import emergence_times, planarity, prediction_variance
 from girsanov.metrics.two_sample import energy_distance, mmd, nearest_neighbour_test
 
 __all__ = [
     "Interval",
     "NoiseFloor",
+    "Potential",
     "PrecisionRecall",
+    "Transport",
+    "Work",
+    "add_gauge_field",
     "bits_per_dim",
     "bootstrap_interval",
+    "circles",
+    "circulation",
     "emergence_times",
     "energy_distance",
+    "estimate_dimension",
+    "flow_singular_values",
     "frechet_distance",
+    "gauge_residual",
+    "helmholtz_projection",
+    "jacobian_asymmetry",
+    "line_integral",
     "mmd",
     "nearest_distance",
     "nearest_neighbour_test",
@@ -42,5 +68,7 @@ __all__ = [
     "noise_floor",
     "planarity",
     "precision_recall",
+    "prediction_variance",
     "sliced_wasserstein",
+    "transport_error",
 ]

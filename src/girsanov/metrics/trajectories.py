@@ -2,12 +2,14 @@
 
     planarity(i) = (s_1² + s_2²) / Σ_k s_k²,   s_k the singular values of path i minus its own mean     (1)
     v_k(t) = variance over the batch of u_k · x̂_0(t),   emerged at t_k: v_k ≥ ½ v_k(end) from t_k on     (2)
+    Hal = mean over coordinates of the variance of x̂_0 along a window of the path                       (3)
 
 For Gaussian data and the probability flow, u_k an eigenvector of variance λ_k, v_k(t)/v_k(end) is
 α_t² λ_k / (α_t² λ_k + γ_t²), so (2) gives the time at which α_t² λ_k = γ_t².
 
 Oracle: circles and helices; the Gaussian formula (tests/metrics/test_trajectories.py).
-Source: Wang & Vastola (2023), Diffusion models generate images like painters.
+Source: Wang & Vastola (2023), Diffusion models generate images like painters; for (3) Aithal et al. (2024),
+Understanding hallucinations in diffusion models through mode interpolation, section 5.
 """
 
 from __future__ import annotations
@@ -88,6 +90,25 @@ def emergence_times(answers: Tensor, times: Tensor, directions: Tensor) -> Tenso
             "emerges; leave it out"
         )
     return _last_crossing(variance / final - 0.5, clock.to(final.device))
+
+
+@torch.no_grad()
+def prediction_variance(answers: Tensor) -> Tensor:
+    """How much the denoised answer still moves along a window of sampling, equation (3).
+
+    A sample that ends between two modes has seen its answer change from one to the other.
+    `solvers.TrajectoryVariance` computes the same while sampling, without storing the path.
+
+    Args:
+        answers: (B, T, *shape), the denoiser's `data` answers at the T ≥ 2 times of the window.
+
+    Returns:
+        (B,) float64, over T and not T − 1.
+
+    Raises:
+        InputError: bad answers, or a single time.
+    """
+    return _paths(answers, "answers", least=1).var(1, correction=0).mean(1)
 
 
 def _last_crossing(excess: Tensor, clock: Tensor) -> Tensor:

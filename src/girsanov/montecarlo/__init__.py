@@ -2,5 +2,6 @@
 
 from girsanov.montecarlo.denoising_mcmc import Chains, DenoisingMCMC, Drawn
 from girsanov.montecarlo.langevin_gibbs import LangevinGibbs
+from girsanov.montecarlo.score_mh import ScoreMetropolisHastings, Walked
 
-__all__ = ["Chains", "DenoisingMCMC", "Drawn", "LangevinGibbs"]
+__all__ = ["Chains", "DenoisingMCMC", "Drawn", "LangevinGibbs", "ScoreMetropolisHastings", "Walked"]

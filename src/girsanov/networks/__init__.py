@@ -1,6 +1,7 @@
 """Networks small enough for a CPU, and the registry that rebuilds them from plain dictionaries."""
 
 from girsanov.networks.classifier import Classifier
+from girsanov.networks.conservative import GradientOf
 from girsanov.networks.dit import DiT
 from girsanov.networks.mlp import MLP
 from girsanov.networks.registration import PointMatcher, weighted_kabsch
@@ -20,3 +21,4 @@ __all__ = [
     "register",
     "weighted_kabsch",
 ]
+__all__ = ["MLP", "NETWORKS", "Classifier", "DiT", "GradientOf", "UNet", "build", "register"]

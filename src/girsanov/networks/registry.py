@@ -38,7 +38,8 @@ def register(network: N) -> N:
     """Make a network known to `build`, and so to the loading of saved models. A class decorator.
 
     The class is known by its name. Every argument of its constructor needs an annotation made of int,
-    float, bool, str, None, and tuples, lists or unions of these; that is what a JSON file can hold.
+    float, bool, str, None, and tuples, lists or unions of these; that is what a JSON file can hold. An
+    argument annotated `nn.Module` takes a registered network, and its config stands in its place.
     An instance then has `config`, its arguments as a dictionary. A subclass is registered anew.
 
     Raises:
@@ -121,7 +122,7 @@ def _hints(network: type[nn.Module]) -> dict[str, Any]:
 def _is_plain(hint: Any) -> bool:
     if get_origin(hint) in (tuple, list, Union, UnionType):
         return all(option is Ellipsis or _is_plain(option) for option in get_args(hint))
-    return hint in PLAIN
+    return hint in PLAIN or hint is nn.Module
 
 
 def _converted(network: str, name: str, value: Any, hint: Any) -> Any:
@@ -149,6 +150,11 @@ def _fit(value: Any, hint: Any) -> Any:
             return origin(map(_fit, value, each))
     elif hint in PLAIN:
         return _scalar(value, hint)
+    elif hint is nn.Module:
+        if isinstance(value, Mapping):  # from a saved config
+            return build(value)
+        if isinstance(value, nn.Module) and NETWORKS.get(type(value).__name__) is type(value):
+            return value
     raise TypeError
 
 
@@ -166,4 +172,6 @@ def _scalar(value: Any, hint: type) -> Any:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, nn.Module):
+        return dict(value.config)  # type: ignore[arg-type]
     return [_plain(item) for item in value] if isinstance(value, tuple | list) else value

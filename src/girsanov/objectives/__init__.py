@@ -1,5 +1,6 @@
 """What is minimized: score matching, flow matching, interpolant losses, classification of noisy samples."""
 
+from girsanov.objectives.autoencoders import Autoencoding, autoencoder, contractive, denoising_autoencoder
 from girsanov.objectives.base import Objective
 from girsanov.objectives.classification import Classification, classification
 from girsanov.objectives.implicit import ScoreOfSamples, implicit_score_matching, sliced_score_matching
@@ -20,6 +21,7 @@ from girsanov.objectives.weightings import WEIGHTINGS
 __all__ = [
     "TIMES",
     "WEIGHTINGS",
+    "Autoencoding",
     "Classification",
     "InterpolantLoss",
     "MaskedNELBO",
@@ -28,8 +30,11 @@ __all__ = [
     "PathScoreMatching",
     "PosteriorMean",
     "ScoreOfSamples",
+    "autoencoder",
     "classification",
+    "contractive",
     "denoiser_loss",
+    "denoising_autoencoder",
     "flow_matching",
     "implicit_score_matching",
     "interpolant_loss",

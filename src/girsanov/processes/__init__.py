@@ -51,6 +51,7 @@ from girsanov.processes.gaussian import StationaryGaussian
 from girsanov.processes.hawkes import Hawkes, hawkes_log_likelihood
 from girsanov.processes.interpolant import Interpolant
 from girsanov.processes.jumps import MarkovChain
+from girsanov.processes.lie import SE3Diffusion, se3_exp, se3_log, so3_exp, so3_log
 from girsanov.processes.masked import Masked
 from girsanov.processes.poisson import Poisson
 from girsanov.processes.polygons import Polygon
@@ -66,8 +67,6 @@ from girsanov.processes.stable import (
     alpha_stable,
 )
 from girsanov.processes.walks import BarrierWalk, MetropolisWalk, ReflectedWalk, Walk
-from girsanov.processes.lie import SE3Diffusion, se3_exp, se3_log, so3_exp, so3_log
-from girsanov.processes.simulation import simulate
 
 __all__ = [
     "EDM",
@@ -116,10 +115,10 @@ __all__ = [
     "RectifiedFlow",
     "ReflectedBrownianMotion",
     "ReflectedWalk",
-    "SPDTrace",
-    "Simplex",
     "Residual",
     "SE3Diffusion",
+    "SPDTrace",
+    "Simplex",
     "Simulable",
     "SkewedStable",
     "StableMotion",
@@ -142,7 +141,7 @@ __all__ = [
     "se3_exp",
     "se3_log",
     "simulate",
-    "space_time_area",
     "so3_exp",
     "so3_log",
+    "space_time_area",
 ]

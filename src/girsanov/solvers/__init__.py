@@ -11,6 +11,7 @@ from girsanov.solvers.categorical import (
 )
 from girsanov.solvers.churn import Interval, edm_churn, restart
 from girsanov.solvers.constrained import ReverseWalk
+from girsanov.solvers.diagnosis import Diagnosis, diagnose
 from girsanov.solvers.diffusers import from_diffusers, to_diffusers
 from girsanov.solvers.endpoint import Endpoints, pseudo_huber
 from girsanov.solvers.evodiff import EVODiff
@@ -44,6 +45,7 @@ from girsanov.solvers.tensorplan import TensorPlan
 from girsanov.solvers.time_shift import TimeShift
 from girsanov.solvers.unified import EARLIER, SolverSchedule, SolverStep, unified
 from girsanov.solvers.unipc import unipc
+from girsanov.solvers.watch import TrajectoryVariance, Watched
 
 __all__ = [
     "EARLIER",
@@ -52,6 +54,7 @@ __all__ = [
     "Affine",
     "AncestralMasked",
     "Decoded",
+    "Diagnosis",
     "EVODiff",
     "Endpoints",
     "Evolved",
@@ -75,11 +78,14 @@ __all__ = [
     "Term",
     "TimeShift",
     "TopK",
+    "TrajectoryVariance",
+    "Watched",
     "adams_bashforth",
     "ancestral",
     "ddim",
     "ddpm_rf_grid",
     "deis",
+    "diagnose",
     "dpm_ancestral",
     "dpm_multistep",
     "dpm_singlestep",
