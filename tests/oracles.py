@@ -28,9 +28,10 @@ ANCHORED = {
     "BrownianBridge": processes.BrownianBridge(0.7),
     "MeanReverting": processes.MeanReverting(),
     "MeanReverting/constant": processes.MeanReverting(rate=2.0, std=0.3),
+    "OUVE": processes.OUVE(),
 }
 GAUSSIAN = {name: ONE_SIDED[name] for name in ("VP", "VE", "SubVP", "RectifiedFlow")} | {
-    "MeanReverting": ANCHORED["MeanReverting"]
+    name: ANCHORED[name] for name in ("MeanReverting", "OUVE")
 }
 """Where every solver is run with every number of steps on Gaussian data."""
 TWO_SIDED = {

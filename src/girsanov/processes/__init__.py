@@ -13,6 +13,7 @@ from girsanov.processes.base import (
 )
 from girsanov.processes.constructors import (
     EDM,
+    OUVE,
     PROCESSES,
     VE,
     VP,
@@ -34,6 +35,7 @@ from girsanov.processes.simulation import simulate
 
 __all__ = [
     "EDM",
+    "OUVE",
     "PROCESSES",
     "VE",
     "VP",
