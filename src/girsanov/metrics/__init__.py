@@ -10,9 +10,11 @@ is judged and y the data; only `precision_recall` and the `nearest_*` functions 
 | does the model copy its training data? | `nearest_train_ratio`, `nearest_distance` |
 | does it leave out a part of the data? | `precision_recall` |
 | what would a published table report? | `frechet_distance`, `bits_per_dim` |
+| how good is enhanced speech? | `si_sdr`, `estoi`, `log_spectral_distance`: (B,) |
 | what do trajectories look like? | `planarity`, `emergence_times` |
 """
 
+from girsanov.metrics.audio import estoi, log_spectral_distance, si_sdr
 from girsanov.metrics.chance import Interval, NoiseFloor, bootstrap_interval, noise_floor
 from girsanov.metrics.fidelity import (
     PrecisionRecall,
@@ -34,7 +36,9 @@ __all__ = [
     "bootstrap_interval",
     "emergence_times",
     "energy_distance",
+    "estoi",
     "frechet_distance",
+    "log_spectral_distance",
     "mmd",
     "nearest_distance",
     "nearest_neighbour_test",
@@ -42,5 +46,6 @@ __all__ = [
     "noise_floor",
     "planarity",
     "precision_recall",
+    "si_sdr",
     "sliced_wasserstein",
 ]
