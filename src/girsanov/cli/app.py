@@ -16,7 +16,19 @@ from typing import Annotated, Any
 
 import typer
 
-from girsanov.cli import demo, evaluate, likelihood, papers, plan, restore, runinfo, sample, search, train
+from girsanov.cli import (
+    demo,
+    evaluate,
+    likelihood,
+    papers,
+    plan,
+    restore,
+    runinfo,
+    sample,
+    search,
+    speech,
+    train,
+)
 from girsanov.cli.console import fail, say
 
 app = typer.Typer(
@@ -101,6 +113,7 @@ for command in (
     search.search,
     likelihood.likelihood,
     restore.restore,
+    speech.enhance,
     evaluate.evaluate,
     plan.plan,
     runinfo.info,
