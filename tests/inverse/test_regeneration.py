@@ -73,7 +73,7 @@ def test_the_two_parts_of_the_loss():
     alone = score_matching()(model.denoiser, x0, cond=Y, end=0.5 * Y, generator=Noise(4))
     torch.testing.assert_close(score, alone)
     guessing = parts(1.0)[2]
-    torch.testing.assert_close(guessing, (0.5 * Y - x0).square().flatten(1).mean(1))
+    torch.testing.assert_close(guessing, (0.5 * Y - x0).square().flatten(1).mean(1) / 0.5**2)
     torch.testing.assert_close(parts(0.3)[2], 0.3 * guessing + 0.7 * score)
 
 

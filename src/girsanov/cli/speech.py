@@ -53,6 +53,16 @@ def holds_wavs(source: str) -> bool:
     return "\0" not in source and path.is_dir() and bool(_wavs(path))
 
 
+def refuse_options(source: str, network: str, label: str | None, crop: int | None) -> None:
+    """Refuse the options of `train` that are for other data."""
+    from girsanov.errors import require
+
+    require(
+        (network, label, crop) == ("auto", None, None),
+        f"{source} holds wav files; --network, --label and --crop are for other data. Leave them out.",
+    )
+
+
 def train_speech(
     source: str, out: Path, *, process: str | None, steps: int, resume: bool, config: Training
 ) -> None:

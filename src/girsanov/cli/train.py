@@ -57,7 +57,6 @@ def train(
     """Learn a generative model of your data; Ctrl-C saves, and --resume goes on."""
     from girsanov.cli.runs import Origin
     from girsanov.data import read
-    from girsanov.errors import require
     from girsanov.objectives import score_matching
     from girsanov.processes import PROCESSES
     from girsanov.training import Card, Training, fit
@@ -66,10 +65,7 @@ def train(
     size = batch_size or (speech.BATCH if spoken else 128)
     config = Training(batch_size=size, lr=lr, seed=seed, device=device, log=tuple(log))
     if spoken:
-        require(
-            (network, label, crop) == ("auto", None, None),
-            f"{data} holds wav files; --network, --label and --crop are for other data. Leave them out.",
-        )
+        speech.refuse_options(data, network, label, crop)
         with resumable():
             speech.train_speech(data, out, process=process, steps=steps, resume=resume, config=config)
         return
@@ -82,20 +78,12 @@ def train(
     note(f"{rows.name}: {len(rows):,} samples of shape {rows.codec.shape}{known}")
     count = sum(p.numel() for p in model.network.parameters())
     note(f"{type(model.network).__name__} with {count:,} parameters, process {hyphenated(process)}")
-    objective = score_matching(label_dropout=LABEL_DROPOUT if classes else 0.0)
+    loss = score_matching(label_dropout=LABEL_DROPOUT if classes else 0.0)
     origin = Origin.of(rows, label=label, crop=crop, config=config)
     card = Card(dataset=data, data=origin.to_config())
     with resumable():
         fit(
-            model,
-            objective,
-            rows.x,
-            cond=rows.cond,
-            steps=steps,
-            out=out,
-            resume=resume,
-            config=config,
-            card=card,
+            model, loss, rows.x, cond=rows.cond, steps=steps, out=out, resume=resume, config=config, card=card
         )
     wrote(out)
     name = shlex.quote(str(out))

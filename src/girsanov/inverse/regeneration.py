@@ -1,13 +1,14 @@
 """Stochastic regeneration: a predictor cleans up at once, and a few diffusion steps repair what it lost.
 
     ŷ = D(y),    x_t = α x_0 + β ŷ + γ z,    the denoiser is given x_t, ŷ and y,
-    J = a · mean |ŷ - x_0|² + (1 - a) · J_matching(x_0, ŷ, y).
+    J = a · mean |ŷ - x_0|²/s² + (1 - a) · J_matching(x_0, ŷ, y),
 
+with s the `data_std` of the denoiser, so that both parts are of order one, and s = 1 without one.
 The predictor may be trained before, and is trained on with the denoiser: the gradient of the matching loss
 reaches it through ŷ. Frozen, it gets none, and the matching loss alone is left. Sampling starts at ŷ plus noise.
 Nothing here is about sound: y and x_0 are any pair of equal shape.
 Source: Lemercier, Richter, Welker & Gerkmann (2023), StoRM: a diffusion-based stochastic regeneration model for
-speech enhancement and dereverberation, arXiv 2212.11851, section III; its J has ½ before both squares.
+speech enhancement and dereverberation, arXiv 2212.11851, section III; its J has ½ before both squares and no s.
 Oracle: the identity for D is the denoiser alone; a perfect D with little noise is the data; the two parts of the
 loss (tests/inverse/test_regeneration.py).
 """
@@ -182,7 +183,7 @@ class Regeneration:
         score = self.matching(model.denoiser, x0, cond=model.beside(end), end=guess, generator=generator)
         if self.frozen:
             return score
-        guessing = (guess - x0).square().flatten(1).mean(1)
+        guessing = ((guess - x0) / (model.data_std or 1.0)).square().flatten(1).mean(1)
         return self.weight * guessing + (1 - self.weight) * score
 
 
@@ -190,9 +191,6 @@ def regeneration(
     weight: float = 0.5, *, frozen: bool = False, matching: Objective | None = None
 ) -> Regeneration:
     """The objective that trains a predictor and a denoiser together.
-
-    The two parts are weighed as they are: a matching loss with preconditioning is of order one, and the squared
-    error of the predictor has the scale of the data, so small data may want a `weight` near 1.
 
     Args:
         weight: a, the share of the predictor's squared error; 0 and 1 leave one part.

@@ -8,9 +8,9 @@ with a = α_s²/α_t² of the predictor's step from s to t on a one-sided proces
 
 step "norms" takes ratio = mean ‖ξ‖ / mean ‖score‖ over the batch, as Song et al. (2021) do: a sample then
 depends on the batch it is in. step "annealed" takes ratio = γ(t), as Song & Ermon (2019) do: no such
-dependence, and the same where noise dominates; Richter et al. (2023) take it for speech, with snr = 0.5. Norms of each sample by itself would make the step a
-function of the state, which changes the stationary law to p‖score‖² (measured on a Gaussian in 24
-dimensions: variance 0.36 in place of 0.30).
+dependence, and the same where noise dominates; Richter et al. (2023) take it for speech, with snr = 0.5.
+Norms of each sample by itself would make the step a function of the state, which changes the stationary law
+to p‖score‖² (measured on a Gaussian in 24 dimensions: variance 0.36 in place of 0.30).
 
 The corrector runs before the predictor, and the last step is the data answer, without noise.
 Source: Song et al. (2021), algorithms 2-5; Richter et al. (2023), arXiv 2208.05830, for anchors.
