@@ -87,7 +87,8 @@ def train_speech(
     model = build_speech(law, spectrogram, std=float((x - y).std()), seed=config.seed)
     note(f"AnchoredUNet with {sum(p.numel() for p in model.network.parameters()):,} parameters")
     card = Card(dataset=source, data=speech_card(spectrogram, speech.rate))
-    fit(model, score_matching(), x, end=y, steps=steps, out=out, resume=resume, config=config, card=card)
+    loss = score_matching(times="uniform")
+    fit(model, loss, x, end=y, steps=steps, out=out, resume=resume, config=config, card=card)
     wrote(out)
     say(f"next: girsanov enhance {shlex.quote(str(out))} noisy.wav --out clean.wav")
 

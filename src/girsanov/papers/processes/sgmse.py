@@ -5,8 +5,8 @@ Stand-in: 24 minutes of one speaker at 8 kHz with synthesized noises and rooms, 
 101,864 parameters that is trained for two minutes, for VoiceBank-DEMAND and WSJ0 at 16 kHz, NCSN++ with 65 million
 parameters and days of training. Whether enhancement gains over the noisy speech, and how it carries over to a noise
 that was not trained on, can be judged here; the tables cannot. One seed, for a run of all trainings takes minutes.
-What differs beside the size: the network's target is preconditioned and corrects the noisy speech, times are drawn
-from the logistic law of noise levels, and the last step is the denoiser's answer.
+What differs beside the size: the network's target is preconditioned and corrects the noisy speech, and the last step
+is the denoiser's answer.
 Source: arXiv 2208.05830, sections III and IV; the full configuration is in docs/speech.md.
 """
 
@@ -77,7 +77,7 @@ ROOMS = Claim(
 def run(budget: Budget) -> Report:
     report, seed = Report(PAPER, budget), budget.seeds[0]
     scale = Scale.of(budget)
-    steps, others = budget.pick(smoke=(2, 2), cpu=(1200, 700))
+    steps, others = budget.pick(smoke=(2, 2), cpu=(1500, 900))
     all_of_it = speech.enhancer(scale, EVERYTHING, steps=steps, seed=seed)
     noises = speech.pairs(scale, STRANGE, seed=seed, fresh=True, snr=AT_5_DB)
     rooms = speech.pairs(scale, ("room",), seed=seed, fresh=True)

@@ -89,7 +89,7 @@ QUIET = Claim(
 
 def run(budget: Budget) -> Report:
     report, seed, scale = Report(PAPER, budget), budget.seeds[0], Scale.of(budget)
-    alone, first, joint = budget.pick(smoke=(2, 1, 1), cpu=(1000, 500, 500))
+    alone, first, joint = budget.pick(smoke=(2, 1, 1), cpu=(1200, 600, 600))
     predictor = speech.regressor(scale, NOISES, steps=first, seed=seed)
     diffusion = speech.enhancer(scale, NOISES, steps=alone, seed=seed)
     model = regenerator(scale, predictor, steps=joint, seed=seed)
@@ -124,7 +124,8 @@ def regenerator(scale: Scale, predictor: Predictor, *, steps: int, seed: int) ->
         std = float((known(y[:64]) - x[:64]).std())
         network = networks.Beside(networks.AnchoredUNet(2, std=std, extra=2))
     model = Regenerator(known, Denoiser(network, PROCESS, data_std=std))
-    fit(model, regeneration(0.5), x, end=y, steps=steps, config=speech.settings(seed))  # type: ignore[arg-type]
+    loss = regeneration(0.5, matching=speech.MATCHING)
+    fit(model, loss, x, end=y, steps=steps, config=speech.settings(seed))  # type: ignore[arg-type]
     return model
 
 
