@@ -21,6 +21,7 @@ NAMES = [
     "search",
     "likelihood",
     "restore",
+    "enhance",
     "evaluate",
     "plan",
     "info",

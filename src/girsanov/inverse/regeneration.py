@@ -128,11 +128,11 @@ class Regenerator(nn.Module):
         )
         require(y.ndim >= 2, f"y is {tuple(y.shape)}; give (n, *shape)")
         require_finite(y, "y")
-        was_training = self.training
+        was_training, place = self.training, next(self.parameters(), y).device
         self.eval()
         try:
             with torch.no_grad():
-                guess = torch.cat([self.predict(part) for part in y.split(batch_size)])
+                guess = torch.cat([self.predict(part.to(place)) for part in y.split(batch_size)])
         finally:
             self.train(was_training)
         process = self.process
