@@ -77,7 +77,7 @@ ROOMS = Claim(
 def run(budget: Budget) -> Report:
     report, seed = Report(PAPER, budget), budget.seeds[0]
     scale = Scale.of(budget)
-    steps, others = budget.pick(smoke=(2, 2), cpu=(1500, 900))
+    steps, others = budget.pick(smoke=(2, 2), cpu=(1200, 700))
     all_of_it = speech.enhancer(scale, EVERYTHING, steps=steps, seed=seed)
     noises = speech.pairs(scale, STRANGE, seed=seed, fresh=True, snr=AT_5_DB)
     rooms = speech.pairs(scale, ("room",), seed=seed, fresh=True)

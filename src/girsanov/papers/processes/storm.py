@@ -89,7 +89,7 @@ QUIET = Claim(
 
 def run(budget: Budget) -> Report:
     report, seed, scale = Report(PAPER, budget), budget.seeds[0], Scale.of(budget)
-    alone, first, joint = budget.pick(smoke=(2, 1, 1), cpu=(1200, 600, 600))
+    alone, first, joint = budget.pick(smoke=(2, 1, 1), cpu=(900, 450, 450))
     predictor = speech.regressor(scale, NOISES, steps=first, seed=seed)
     diffusion = speech.enhancer(scale, NOISES, steps=alone, seed=seed)
     model = regenerator(scale, predictor, steps=joint, seed=seed)
