@@ -70,7 +70,12 @@ class PredictorCorrector:
         require(whole, f"corrections is {self.corrections}; give a whole number of at least 0")
         choose(self.step, dict.fromkeys(("norms", "annealed")), "step")
         require(self.predictor is not None or self.corrections > 0, "give a predictor, corrections, or both")
-        _ = self.times
+        require(
+            self.process.gamma(self.times[0]) > 0,
+            f"PredictorCorrector follows the score, and {self.process!r} has no noise at t = {self.times[0]:g}; "
+            "start the grid below, or use ancestral",
+            Unsuitable,
+        )
 
     @cached_property
     def times(self) -> tuple[float, ...]:

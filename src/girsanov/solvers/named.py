@@ -228,13 +228,18 @@ def reverse_diffusion(process: Interpolant, grid: Times) -> Plan:
     x_t = (2 - r) x_s - b x_1 + G² score + G z; b = 0 without an anchor (Richter et al. 2023 with one).
     """
     times = start(process, grid, "reverse_diffusion")
+    require(
+        process.gamma(times[0]) > 0,
+        f"reverse_diffusion follows the score, and {process!r} has no noise at t = {times[0]:g}; use ancestral",
+        Unsuitable,
+    )
     plan = PlanBuilder(process, name="reverse-diffusion", source="arXiv 2011.13456", order=1)
     x = plan.start
     for s, t in pairwise(times):
         x, now = plan.call(x, s)
         forward = process.transition(t, s)
-        if t == 0 or process.gamma(s) == 0:
-            x = first_order(plan, x, s, t, now, "data")
+        if t == 0:
+            x = now.data
         else:
             x = (2 - forward.state) * x + forward.std**2 * now.score
             x = x - forward.anchor * plan.anchor if process.end == "anchor" else x
