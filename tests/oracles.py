@@ -30,9 +30,10 @@ ANCHORED = {
     "MeanReverting/constant": processes.MeanReverting(rate=2.0, std=0.3),
     "Residual": processes.Residual(1000),
     "Residual/constant": processes.Residual(alphas_cumprod=[4 ** (-i / 200) for i in range(1, 202)]),
+    "OUVE": processes.OUVE(),
 }
 GAUSSIAN = {name: ONE_SIDED[name] for name in ("VP", "VE", "SubVP", "RectifiedFlow")} | {
-    "MeanReverting": ANCHORED["MeanReverting"]
+    name: ANCHORED[name] for name in ("MeanReverting", "OUVE")
 }
 """Where every solver is run with every number of steps on Gaussian data."""
 TWO_SIDED = {

@@ -21,6 +21,7 @@ NAMES = [
     "search",
     "likelihood",
     "restore",
+    "enhance",
     "evaluate",
     "plan",
     "info",
@@ -189,7 +190,7 @@ def test_controls_are_shown_and_letters_kept():
 
 
 def test_an_interrupted_command_ends_with_130(girsanov, monkeypatch):
-    def interrupted(*_):
+    def interrupted(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("girsanov.cli.runs.open_run", interrupted)
@@ -198,7 +199,7 @@ def test_an_interrupted_command_ends_with_130(girsanov, monkeypatch):
 
 
 def test_a_fault_of_ours_keeps_its_traceback(girsanov, monkeypatch):
-    def broken(*_):
+    def broken(*_, **__):
         return 1 / 0
 
     monkeypatch.setattr("girsanov.cli.runs.open_run", broken)
@@ -207,7 +208,7 @@ def test_a_fault_of_ours_keeps_its_traceback(girsanov, monkeypatch):
 
 
 def test_what_the_system_refuses_is_said_in_its_words(girsanov, monkeypatch):
-    def refused(*_):
+    def refused(*_, **__):
         raise PermissionError(13, "Permission denied", "run/config.json")
 
     monkeypatch.setattr("girsanov.cli.runs.open_run", refused)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from oracles import ANCHORED, ONE_SIDED, PROCESSES, TWO_SIDED
-from scipy.integrate import solve_ivp
+from scipy.integrate import quad, solve_ivp
 
 from girsanov import processes
 from girsanov.errors import InputError, Unsuitable
@@ -122,6 +122,30 @@ def test_mean_reversion_starts_from_its_stationary_law(process):
     assert process.alpha(1.0) == pytest.approx(0.005 if process.t_min == 0.01 else math.exp(-2))
 
 
+@pytest.mark.parametrize("t", [0.1, 0.5, 1.0])
+def test_the_variance_of_ouve_is_its_noise_damped_and_summed(t):
+    """γ² = ∫_0^t e^{-2θ(t-s)} g(s)² ds with g = σ_min (σ_max/σ_min)^s √(2 log(σ_max/σ_min))."""
+    process, rise = processes.OUVE(1.5, 0.05, 0.5), math.log(10)
+    expected, _ = quad(lambda s: math.exp(-3 * (t - s)) * 2 * rise * (0.05 * 10**s) ** 2, 0, t, epsabs=1e-14)
+    assert process.gamma(t) ** 2 == pytest.approx(expected, rel=1e-10)
+    assert process.volatility(t) == pytest.approx(0.05 * 10**t * math.sqrt(2 * rise), rel=1e-10)
+
+
+def test_ouve_without_pull_is_ve():
+    ouve, ve = processes.OUVE(1e-10, 0.05, 0.5), processes.VE(0.05, 0.5)
+    for t in INSIDE:
+        assert ouve.schedule.values(t) == pytest.approx(ve.schedule.values(t), rel=1e-8, abs=1e-8)
+
+
+def test_ouve_starts_at_the_anchor():
+    """N(x_1, γ(1)²), although e^{-θ} of x_0 is left at t = 1."""
+    process, end = processes.OUVE(), torch.full((200_000, 1), 0.7).double()
+    start = process.reference(end, anchor=end, generator=Noise(0))
+    assert start.mean().item() == pytest.approx(0.7, abs=5 * process.gamma(1.0) / math.sqrt(200_000))
+    assert start.std().item() == pytest.approx(process.gamma(1.0), rel=0.01)
+    assert process.alpha(1.0) == pytest.approx(math.exp(-1.5))
+
+
 def test_data_at_the_anchor_stay_there_in_the_mean():
     process = processes.MeanReverting()
     for t in INSIDE:
@@ -156,6 +180,8 @@ def test_two_sided_ends(path, latent):
         lambda: processes.MeanReverting(std=0.0),
         lambda: processes.MeanReverting(rate=-1.0),
         lambda: processes.MeanReverting(2.0, eps=0.01),
+        lambda: processes.OUVE(0.0),
+        lambda: processes.OUVE(sigma_min=0.5, sigma_max=0.05),
         lambda: processes.StochasticInterpolant("lineal"),
         lambda: processes.StochasticInterpolant("encoding-decoding", "none"),
         lambda: processes.StochasticInterpolant("trigonometric", "quadratic", 8.0),

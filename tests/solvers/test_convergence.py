@@ -311,6 +311,22 @@ def test_predictor_corrector_recovers_a_gaussian(dim, step):
     assert abs(end.var(0).mean().item() - 0.3) < 0.03
 
 
+@pytest.mark.parametrize("step", ["norms", "annealed"])
+def test_predictor_corrector_recovers_the_posterior_given_an_anchor(step):
+    """Jointly Gaussian (x_0, x_1), from the exact law at t = 1 given x_1: correlation 0.8, unit variances."""
+    process, n, known = processes.OUVE(1.5, 0.05, 0.5), 20_000, 1.2
+    joint = exact.GaussianMixture(
+        torch.zeros(1, 2, 1), torch.tensor([[[1.0, 0.8], [0.8, 1.0]]], dtype=torch.float64)
+    )
+    anchor = torch.full((n, 1), known, dtype=torch.float64)
+    x0 = 0.8 * known + 0.6 * Noise(0).draw(anchor, 0)
+    x, _ = process.perturb(x0, 1.0, end=anchor, generator=Noise(1))
+    sampler = PredictorCorrector(process, grid("uniform", 200), snr=0.2, step=step)
+    end = sampler(exact.PairedDenoiser(joint, process), x, anchor=anchor, generator=Noise(2))
+    assert end.mean().item() == pytest.approx(0.8 * known, abs=5 * 0.6 / n**0.5 + 0.005)
+    assert end.std().item() == pytest.approx(0.6, rel=0.02)
+
+
 def test_predictor_corrector_spends_the_calls_it_states():
     from test_plans import Counted
 

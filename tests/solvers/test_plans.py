@@ -322,6 +322,18 @@ def test_grids_do_what_their_names_say():
         (lambda: solvers.euler_maruyama(processes.RectifiedFlow(), grid("uniform", 5)), "start=0.999"),
         (lambda: solvers.euler_maruyama(processes.StochasticInterpolant(), grid("uniform", 5)), "strength"),
         (lambda: solvers.reverse_diffusion(processes.BrownianBridge(), grid("uniform", 5)), "ancestral"),
+        (
+            lambda: solvers.reverse_diffusion(processes.StochasticInterpolant(), grid("uniform", 5)),
+            "joins two",
+        ),
+        (
+            lambda: solvers.PredictorCorrector(processes.BrownianBridge(), grid("uniform", 5)),
+            "no noise at t = 1",
+        ),
+        (
+            lambda: solvers.PredictorCorrector(processes.StochasticInterpolant(), grid("uniform", 5)),
+            "has two",
+        ),
         (lambda: solvers.solver("dmp-multistep"), "Did you mean dpm-multistep"),
     ],
 )

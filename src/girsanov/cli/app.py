@@ -28,6 +28,7 @@ from girsanov.cli import (
     sample,
     search,
     simulate,
+    speech,
     train,
 )
 from girsanov.cli.console import fail, say
@@ -115,6 +116,7 @@ for command in (
     likelihood.likelihood,
     restore.restore,
     diagnose.diagnose,
+    speech.enhance,
     evaluate.evaluate,
     plan.plan,
     runinfo.info,

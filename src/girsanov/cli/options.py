@@ -17,7 +17,7 @@ Source = Annotated[
     typer.Argument(
         metavar="DATA",
         help="A built-in set (digits, mnist5k, wine, moons, …), a .csv, .parquet, .npy, .npz or image file, "
-        "a folder of images, or a Hugging Face name (owner/name).",
+        "a folder of images or of .wav files, or a Hugging Face name (owner/name).",
     ),
 ]
 Seed = Annotated[int, typer.Option(help="Everything random follows from it.")]

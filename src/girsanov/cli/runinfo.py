@@ -16,7 +16,7 @@ def info(run: RunFolder, seed: NoSeed = 0) -> None:
     """Tell what is in a run, and how to go on with it."""
     from girsanov.cli.runs import open_run
 
-    opened = open_run(run)
+    opened = open_run(run, speech=None)
     show(("", ""), [*of_model(opened), *of_data(opened), *of_training(opened)])
     say("next:")
     for line in onward(opened):
@@ -45,7 +45,11 @@ def of_model(run: Run) -> list[tuple[str, str]]:
 
 def of_data(run: Run) -> list[tuple[str, str]]:
     """Where the data came from, and its classes."""
+    from girsanov.cli.runs import enhances
+
     origin = run.origin
+    if enhances(run.card):
+        return [("data", f"{run.card.dataset or 'speech'}, at {run.card.data['rate']} Hz")]
     if origin is None:
         return [("data", "not known; the model was not trained by this command")]
     rows = [
@@ -70,6 +74,10 @@ def of_training(run: Run) -> list[tuple[str, str]]:
 
 def onward(run: Run) -> list[str]:
     """Commands that work with this run."""
+    from girsanov.cli.runs import enhances
+
+    if enhances(run.card):
+        return [f"girsanov enhance {shlex.quote(str(run.folder))} noisy.wav --out clean.wav"]
     name, image = shlex.quote(str(run.folder)), run.model.shape is not None and len(run.model.shape) == 3
     data = "DATA" if run.origin is None else shlex.quote(run.origin.source)
     lines = [

@@ -24,7 +24,15 @@ from girsanov.data.checks import field, fields
 from girsanov.data.scales import Scale
 from girsanov.data.sources import IMAGES
 from girsanov.denoiser import Denoiser
-from girsanov.errors import GirsanovError, InputError, SavedFileError, UnknownName, require, unknown
+from girsanov.errors import (
+    GirsanovError,
+    InputError,
+    SavedFileError,
+    UnknownName,
+    Unsuitable,
+    require,
+    unknown,
+)
 from girsanov.noise import Noise, uniform
 from girsanov.training import Card, Training, load, read_card, split
 from girsanov.training.models import located
@@ -212,23 +220,41 @@ def _holds_pictures(source: str) -> bool:
     return _ending(source) in IMAGES or os.path.isdir(source)  # noqa: PTH112 (it takes any text)
 
 
-def open_run(folder: Path, device: str | None = None) -> Run:
+def enhances(card: Card) -> bool:
+    """Whether the run is one that `enhance` opens."""
+    return card.data.get("kind") == "speech"
+
+
+def open_run(folder: Path, device: str | None = None, *, speech: bool | None = False) -> Run:
     """Load a run.
 
     Args:
         folder: written by `train`, `fit` or `save`, or a name on the Hugging Face hub.
         device: where to compute; the CPU if None.
+        speech: whether it has to be one that enhances speech; None takes any.
 
     Raises:
         SavedFileError: there is no whole model in it.
         InputError: the device cannot be used.
+        Unsuitable: a run for speech where another is needed, or the reverse.
     """
     place = located(str(folder), None)
     model = load(place)
     if device is not None:
         model = model.to(usable(device))
     card = read_card(place)
-    origin = Origin.from_config(card.data) if card.data else None
+    spoken = enhances(card)
+    require(
+        not spoken or speech is not False,
+        f"{folder} enhances speech and nothing else. Use: girsanov enhance {folder} noisy.wav --out clean.wav",
+        Unsuitable,
+    )
+    require(
+        spoken or not speech,
+        f"{folder} was not trained to enhance speech. Make such a run with: girsanov train FOLDER-OF-WAVS --out RUN",
+        Unsuitable,
+    )
+    origin = Origin.from_config(card.data) if card.data and not spoken else None
     trained = getattr(model.network, "config", {}).get("classes") or 0
     require(
         origin is None or (len(origin.classes) == trained and origin.codec.shape == model.shape),

@@ -2,7 +2,8 @@
 
 The network follows from the shape of the data: an MLP for vectors (tables, points), a U-Net for images. The
 data's standard deviation goes into the preconditioning, so a process needs no settings. With classes the model
-learns them, and with a tenth of the labels hidden it learns to do without, for guidance.
+learns them, and with a tenth of the labels hidden it learns to do without, for guidance. A folder of wav files is
+clean speech, and makes a model for `enhance` (see `speech`).
 """
 
 from __future__ import annotations
@@ -10,11 +11,14 @@ from __future__ import annotations
 import math
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from girsanov.cli import speech
 from girsanov.cli.console import note, say, wrote
 from girsanov.cli.options import Crop, Device, Label, Seed, Source, hyphenated, lookup
 
@@ -34,9 +38,14 @@ def train(
     data: Source,
     out: Annotated[Path, typer.Option(help="The run folder to make, or to go on with (--resume).")],
     steps: Annotated[int, typer.Option(min=1, help="Steps of training.")] = 4000,
-    process: Annotated[str, typer.Option(help="Such as edm, vp, cosine-vp, rectified-flow.")] = "edm",
+    process: Annotated[
+        str | None,
+        typer.Option(help="Such as vp, cosine-vp, rectified-flow; edm if left out, ouve for speech."),
+    ] = None,
     network: Annotated[str, typer.Option(help="mlp, unet or dit; auto goes by the data's shape.")] = "auto",
-    batch_size: Annotated[int, typer.Option(min=1, help="Samples a step.")] = 128,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Samples a step; 128 if left out, 8 for speech.")
+    ] = None,
     lr: Annotated[float, typer.Option(help="The largest learning rate.")] = 1e-3,
     label: Label = None,
     crop: Crop = None,
@@ -52,32 +61,30 @@ def train(
     from girsanov.processes import PROCESSES
     from girsanov.training import Card, Training, fit
 
-    config = Training(batch_size=batch_size, lr=lr, seed=seed, device=device, log=tuple(log))
+    spoken = speech.holds_wavs(data)
+    size = batch_size or (speech.BATCH if spoken else 128)
+    config = Training(batch_size=size, lr=lr, seed=seed, device=device, log=tuple(log))
+    if spoken:
+        speech.refuse_options(data, network, label, crop)
+        with resumable():
+            speech.train_speech(data, out, process=process, steps=steps, resume=resume, config=config)
+        return
+    process = process or "edm"
     law = lookup(process, PROCESSES, "process")()
     rows = read(data, crop=crop, label=label)
     classes = None if rows.classes is None else len(rows.classes)
     model = build(rows.codec.shape, law, classes=classes, network=network, std=float(rows.x.std()), seed=seed)
     known = "" if classes is None else f" in {classes} classes"
     note(f"{rows.name}: {len(rows):,} samples of shape {rows.codec.shape}{known}")
-    size = sum(p.numel() for p in model.network.parameters())
-    note(f"{type(model.network).__name__} with {size:,} parameters, process {hyphenated(process)}")
-    objective = score_matching(label_dropout=LABEL_DROPOUT if classes else 0.0)
+    count = sum(p.numel() for p in model.network.parameters())
+    note(f"{type(model.network).__name__} with {count:,} parameters, process {hyphenated(process)}")
+    loss = score_matching(label_dropout=LABEL_DROPOUT if classes else 0.0)
     origin = Origin.of(rows, label=label, crop=crop, config=config)
     card = Card(dataset=data, data=origin.to_config())
-    try:
+    with resumable():
         fit(
-            model,
-            objective,
-            rows.x,
-            cond=rows.cond,
-            steps=steps,
-            out=out,
-            resume=resume,
-            config=config,
-            card=card,
+            model, loss, rows.x, cond=rows.cond, steps=steps, out=out, resume=resume, config=config, card=card
         )
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"go on with:\n  {resumption()}") from None
     wrote(out)
     name = shlex.quote(str(out))
     say(
@@ -147,6 +154,15 @@ def sized_unet(shape: Shape, classes: int | None) -> nn.Module:
     wide = count // 2  # the coarser half of the levels is twice as wide
     levels = (1,) * (count - wide) + (2,) * wide
     return networks.UNet(shape[0], classes=classes, width=48 if side <= 2 * COARSEST else 32, levels=levels)
+
+
+@contextmanager
+def resumable() -> Iterator[None]:
+    """Say after Ctrl-C how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"go on with:\n  {resumption()}") from None
 
 
 def resumption() -> str:

@@ -1,9 +1,11 @@
 """Data: the user's files, small real sets that packages ship, toys; how values are scaled and undone."""
 
 from girsanov.data.arrays import ArrayCodec
+from girsanov.data.audio import Recording, Spectrogram, read_wav, write_wav
 from girsanov.data.dataset import Codec, Dataset, codec_from_config
 from girsanov.data.images import ImageCodec
 from girsanov.data.maps import airports
+from girsanov.data.noises import at_snr, babble, hum, noisy_pairs, pink, reverberate
 from girsanov.data.reading import read
 from girsanov.data.sets import (
     breast_cancer,
@@ -13,6 +15,7 @@ from girsanov.data.sets import (
     fashion_mnist,
     mnist5k,
     patches,
+    speech,
     wine,
 )
 from girsanov.data.sources import BUILTIN
@@ -37,8 +40,12 @@ __all__ = [
     "Codec",
     "Dataset",
     "ImageCodec",
+    "Recording",
+    "Spectrogram",
     "TableCodec",
     "airports",
+    "at_snr",
+    "babble",
     "breast_cancer",
     "checkerboard",
     "circles",
@@ -48,15 +55,22 @@ __all__ = [
     "faces",
     "fashion_mnist",
     "grid",
+    "hum",
     "mnist5k",
     "moons",
+    "noisy_pairs",
     "patches",
+    "pink",
     "pinwheel",
     "read",
+    "read_wav",
+    "reverberate",
     "ring",
     "ring_of_gaussians",
+    "speech",
     "spirals",
     "swiss_roll",
     "wine",
     "write",
+    "write_wav",
 ]

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from girsanov.data.audio import read_wav
 from girsanov.data.dataset import Dataset
 from girsanov.data.images import ImageCodec
 from girsanov.data.tables import TableCodec
@@ -27,6 +28,17 @@ if TYPE_CHECKING:
 
 FASHION = Path("/usr/share/datasets/fashion-mnist")
 """Where Debian and Ubuntu put the package dataset-fashion-mnist."""
+
+PROMPTS = Path("/usr/share/asterisk/sounds/en_US_f_Allison")
+"""Where Debian and Ubuntu put the package asterisk-core-sounds-en-wav."""
+
+SOUNDS = (
+    "ascending-2tone", "beep", "beeperr", "confbridge-join", "confbridge-leave", "descending-2tone", "tt-monkeys",
+)  # fmt: skip
+"""Its files that hold no speech."""
+
+SPEECH_RATE = 8000
+"""Samples a second of `speech`."""
 
 GARMENTS = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
@@ -137,6 +149,33 @@ def patches(size: int = 32, *, n: int = 10_000, generator: Randomness = None) ->
     top, left = np.divmod(position - starts[which], columns[which])
     cut = [photos[k][i : i + size, j : j + size] for k, i, j in zip(which, top, left)]
     return ImageCodec("RGB", (size, size)).encode(np.stack(cut))
+
+
+def speech() -> tuple[Tensor, ...]:
+    """551 spoken English prompts of a telephone exchange, one speaker, 25 minutes at 8,000 samples a second.
+
+    Read from the Debian package asterisk-core-sounds-en-wav; spoken by Allison Smith, CC BY-SA 3.0. Its tones,
+    and silences, are left out.
+
+    Returns:
+        (T,) float32 in [−1, 1] each, in order of their file names.
+
+    Raises:
+        MissingExtra: the package is not installed.
+        SavedFileError: its files are broken.
+    """
+    paths = sorted(path for path in PROMPTS.rglob("*.wav") if _spoken(path))
+    require(
+        len(paths) > 0,
+        f"the prompts are not installed: there is no {PROMPTS}. Install them with: apt-get install "
+        "asterisk-core-sounds-en-wav",
+        MissingExtra,
+    )
+    return tuple(read_wav(path, rate=SPEECH_RATE).samples for path in paths)
+
+
+def _spoken(path: Path) -> bool:
+    return path.parent.name != "silence" and path.stem not in SOUNDS
 
 
 def wine() -> Dataset:

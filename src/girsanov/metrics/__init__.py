@@ -14,8 +14,11 @@ is judged and y the data; only `precision_recall` and the `nearest_*` functions 
 | is a learned field a gradient? | `jacobian_asymmetry`, `circulation`, `line_integral` |
 | which of its errors do harm? | `helmholtz_projection`, `gauge_residual`, `transport_error` |
 | how many dimensions have the data? | `flow_singular_values`, `estimate_dimension` |
+| how good is enhanced speech? | `si_sdr`, `estoi`, `log_spectral_distance`: (B,) |
+| what do trajectories look like? | `planarity`, `emergence_times` |
 """
 
+from girsanov.metrics.audio import estoi, log_spectral_distance, si_sdr
 from girsanov.metrics.chance import Interval, NoiseFloor, bootstrap_interval, noise_floor
 from girsanov.metrics.decomposition import Potential, Transport, helmholtz_projection, transport_error
 from girsanov.metrics.fidelity import (
@@ -55,12 +58,14 @@ __all__ = [
     "emergence_times",
     "energy_distance",
     "estimate_dimension",
+    "estoi",
     "flow_singular_values",
     "frechet_distance",
     "gauge_residual",
     "helmholtz_projection",
     "jacobian_asymmetry",
     "line_integral",
+    "log_spectral_distance",
     "mmd",
     "nearest_distance",
     "nearest_neighbour_test",
@@ -69,6 +74,7 @@ __all__ = [
     "planarity",
     "precision_recall",
     "prediction_variance",
+    "si_sdr",
     "sliced_wasserstein",
     "transport_error",
 ]

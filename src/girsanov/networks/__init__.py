@@ -1,5 +1,6 @@
 """Networks small enough for a CPU, and the registry that rebuilds them from plain dictionaries."""
 
+from girsanov.networks.anchored import AnchoredUNet, Beside
 from girsanov.networks.classifier import Classifier
 from girsanov.networks.conservative import GradientOf
 from girsanov.networks.dit import DiT
@@ -22,3 +23,4 @@ __all__ = [
     "weighted_kabsch",
 ]
 __all__ = ["MLP", "NETWORKS", "Classifier", "DiT", "GradientOf", "UNet", "build", "register"]
+__all__ = ["MLP", "NETWORKS", "AnchoredUNet", "Beside", "Classifier", "DiT", "UNet", "build", "register"]

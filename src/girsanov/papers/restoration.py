@@ -67,26 +67,13 @@ def degraded(x: Tensor, generator: Noise) -> Tensor:
     return blurred + NOISE * generator.draw(x, 0)
 
 
-class Beside(nn.Module):
-    """A network of x_t and of a picture that is given as `cond`."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, x: Tensor, t: Tensor, cond: Tree = None) -> Tensor:
-        assert isinstance(cond, Tensor)
-        answer: Tensor = self.network(torch.cat([x, cond], 1), t, None)
-        return answer
-
-
 def restorer(
     process: Interpolant, objective: Objective | None = None, *, seed: int = 0, steps: int = STEPS
 ) -> Denoiser:
     """A denoiser that is given the degraded digit: as the anchor if the process has one, else as `cond`."""
     known, net = pairs(seed), _network(seed)
     anchored = process.end == "anchor"
-    model = Denoiser(net if anchored else Beside(net), process, data_std=digits.DATA_STD)
+    model = Denoiser(net if anchored else networks.Beside(net), process, data_std=digits.DATA_STD)
     cond, end = (None, known.worse) if anchored else (known.worse, None)
     loss, settings = objective or score_matching(), _settings(seed)
     fit(model, loss, known.x, cond=cond, end=end, steps=steps, config=settings)
@@ -96,7 +83,7 @@ def restorer(
 def regressor(*, seed: int = 0, steps: int = STEPS) -> Denoiser:
     """A network of the same size, trained on the squared error; ask it with `regress`."""
     known = pairs(seed)
-    model = Denoiser(Beside(_network(seed)), VP(), data_std=None)
+    model = Denoiser(networks.Beside(_network(seed)), VP(), data_std=None)
     fit(model, squared_error, known.x, cond=known.worse, steps=steps, config=_settings(seed))
     return model
 

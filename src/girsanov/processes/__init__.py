@@ -17,6 +17,7 @@ from girsanov.processes.brownian import BrownianMotion, BrownianPath, levy_area,
 from girsanov.processes.constrained import Constrained
 from girsanov.processes.constructors import (
     EDM,
+    OUVE,
     PROCESSES,
     VE,
     VP,
@@ -70,6 +71,7 @@ from girsanov.processes.walks import BarrierWalk, MetropolisWalk, ReflectedWalk,
 
 __all__ = [
     "EDM",
+    "OUVE",
     "PROCESSES",
     "SIMULATORS",
     "VE",

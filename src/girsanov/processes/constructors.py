@@ -15,7 +15,7 @@ from girsanov.noise import Stable, StudentT
 from girsanov.processes import schedules
 from girsanov.processes.interpolant import Interpolant
 from girsanov.processes.residual import ResidualTable, cut_at_half, linear_pro
-from girsanov.processes.reverting import ConstantReversion, CosineReversion
+from girsanov.processes.reverting import ConstantReversion, CosineReversion, ExplodingReversion
 from girsanov.processes.twosided import TwoSided
 
 
@@ -148,6 +148,23 @@ def Residual(steps: int = 12, *, alphas_cumprod: Sequence[float] | None = None) 
     return Interpolant(ResidualTable(table), end="anchor", t_min=1 / len(table))
 
 
+def OUVE(rate: float = 1.5, sigma_min: float = 0.05, sigma_max: float = 0.5) -> Interpolant:
+    """dX = θ (x_1 - X) dt + σ_min (σ_max/σ_min)^t √(2 log(σ_max/σ_min)) dW: SGMSE+ (Richter et al. 2023).
+
+    Sampling starts from N(x_1, γ(1)²) and stops at t = 0.03. The law at t = 1 has α(1) = e^{-rate} of x_0
+    left: the mean is off by that share of x_0 - x_1, by design.
+
+    Args:
+        rate: θ, per unit of diffusion time.
+        sigma_min, sigma_max: of the growing noise, in the units of the data, for each real number. Complex
+            noise of unit variance, as in the paper, has half of it in each part: divide its values by √2.
+
+    Raises:
+        InputError: numbers out of range.
+    """
+    return Interpolant(ExplodingReversion(rate, sigma_min, sigma_max), end="anchor", t_min=0.03)
+
+
 def StochasticInterpolant(
     path: Literal["linear", "trigonometric", "encoding-decoding"] = "linear",
     latent: Literal["none", "brownian", "quadratic", "sine-squared"] = "brownian",
@@ -175,7 +192,7 @@ PROCESSES: dict[str, Callable[..., Interpolant]] = {
     constructor.__name__: constructor
     for constructor in (
         VP, CosineVP, SubVP, VE, EDM, OrnsteinUhlenbeck, RectifiedFlow, Trigonometric, Levy, PoissonFlow, Geometric,
-        BrownianBridge, MeanReverting, Residual, StochasticInterpolant,
+        BrownianBridge, MeanReverting, OUVE, Residual, StochasticInterpolant,
     )
 }  # fmt: skip
 """The constructors by name, for the command line."""

@@ -43,7 +43,7 @@ from girsanov.processes.conversion import row, solve
 from girsanov.processes.functions import sqrt
 from girsanov.processes.laws import law_config, law_from, stability
 from girsanov.processes.residual import ResidualTable
-from girsanov.processes.reverting import ConstantReversion, CosineReversion
+from girsanov.processes.reverting import ConstantReversion, CosineReversion, ExplodingReversion
 from girsanov.processes.schedules import Schedule
 from girsanov.processes.twosided import TwoSided
 from girsanov.typing import Scalar, Time
@@ -53,7 +53,8 @@ SCHEDULES: dict[str, type[Schedule]] = {
     for kind in (
         schedules.LinearVP, schedules.CosineVP, schedules.StableCosine, schedules.TabulatedVP, schedules.LinearSubVP,
         schedules.VEGeometric, schedules.VELinear, schedules.Relaxation, schedules.Straight,
-        schedules.QuarterCircle, schedules.PinnedBrownian, ConstantReversion, CosineReversion, ResidualTable, TwoSided,
+        schedules.QuarterCircle, schedules.PinnedBrownian, ConstantReversion, CosineReversion,
+        ExplodingReversion, ResidualTable, TwoSided,
     )
 }  # fmt: skip
 

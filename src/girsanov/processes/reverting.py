@@ -16,10 +16,19 @@ The second is that of IR-SDE's code, whose table of 100 steps becomes a function
 
 log Θ is nearly straight in log t, with a slope between 2 and 3, so Newton's method in these logarithms
 inverts it to the last bits in a few steps.
+
+`ExplodingReversion` keeps the constant pull and lets the noise grow as in VE, g = σ_min e^{Lt} √(2L) with
+L = log(σ_max/σ_min), so that there is no stationary law:
+
+    γ² = κ e^{-2θt} (e^{2(θ+L)t} - 1),   κ = σ_min² L/(θ + L),   λ = -½ log(κ (e^{2(θ+L)t} - 1)).
+
+Sampling starts from N(x_1, γ(1)²), whose mean is off by α(1) (x_0 - x_1).
 Source: Luo, Gustafsson, Zhao, Sjölund & Schön (2023), Image restoration with mean-reverting stochastic
-differential equations, arXiv 2301.11699, equations 3 to 6; the cosine θ is that of its code.
+differential equations, arXiv 2301.11699, equations 3 to 6; the cosine θ is that of its code. Richter,
+Welker, Lemercier, Lay & Gerkmann (2023), Speech enhancement and dereverberation with diffusion-based
+generative models, arXiv 2208.05830, section III, for the exploding noise.
 Oracle: θ by automatic differentiation, Θ by quadrature, `time_at(log_snr(t)) == t`, the table of the
-authors' code in the limit of many steps (tests/processes).
+authors' code in the limit of many steps; θ → 0 is VE (tests/processes).
 """
 
 from __future__ import annotations
@@ -147,6 +156,52 @@ class CosineReversion(_Reverting):
     @property
     def _double(self) -> float:
         return 2 * self.offset * self._step
+
+
+@dataclass(frozen=True)
+class ExplodingReversion(Schedule):
+    """A constant pull to x_1 under noise that grows geometrically; see the head of the module."""
+
+    rate: float = 1.5
+    sigma_min: float = 0.05
+    sigma_max: float = 0.5
+
+    def __post_init__(self) -> None:
+        _require_positive("rate", self.rate)
+        require(
+            0 < self.sigma_min < self.sigma_max < math.inf,
+            f"sigma_min is {self.sigma_min} and sigma_max {self.sigma_max}; give 0 < sigma_min < sigma_max",
+        )
+
+    def values(self, t: Scalar) -> tuple[Scalar, Scalar, Scalar]:
+        alpha = exp(-self.rate * t)
+        return alpha, -expm1(-self.rate * t), alpha * sqrt(self._scale * expm1(self._growth * t))
+
+    def rates(self, t: Scalar) -> tuple[Scalar, Scalar, Scalar]:
+        alpha, _, gamma = self.values(t)
+        return -self.rate * alpha, self.rate * alpha, self.half_square_rate(t) / gamma
+
+    def half_square_rate(self, t: Scalar) -> Scalar:
+        # ½(γ²)' = κ (L e^{2Lt} + θ e^{-2θt}), from γ² = κ (e^{2Lt} - e^{-2θt})
+        rise = self._growth / 2 - self.rate
+        return self._scale * (rise * exp(2 * rise * t) + self.rate * exp(-2 * self.rate * t))
+
+    def time_at(self, log_snr: Scalar) -> Scalar:
+        return log1p(exp(-2 * log_snr) / self._scale) / self._growth
+
+    def reference(self) -> tuple[float, float]:
+        return 1.0, float(self.values(1.0)[2])
+
+    @property
+    def _growth(self) -> float:
+        """2(θ + L)."""
+        return 2 * (self.rate + math.log(self.sigma_max / self.sigma_min))
+
+    @property
+    def _scale(self) -> float:
+        """κ."""
+        rise = math.log(self.sigma_max / self.sigma_min)
+        return self.sigma_min**2 * rise / (self.rate + rise)
 
 
 def _require_positive(name: str, value: float) -> None:

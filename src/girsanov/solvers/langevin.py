@@ -2,17 +2,19 @@
 
 At each time Langevin steps towards p_t (the corrector), then one step of a solver (the predictor):
 
-    x ← x + e score + √(2e) ξ,   e = 2a (snr · ratio)²,   a = α_t²/α_s² of the predictor's step
+    x ← x + e score + √(2e) ξ,   e = 2a (snr · ratio)²
+
+with a = α_s²/α_t² of the predictor's step from s to t on a one-sided process, and a = 1 with an anchor.
 
 step "norms" takes ratio = mean ‖ξ‖ / mean ‖score‖ over the batch, as Song et al. (2021) do: a sample then
 depends on the batch it is in. step "annealed" takes ratio = γ(t), as Song & Ermon (2019) do: no such
-dependence, and the same where noise dominates. Norms of each sample by itself would make the step a
-function of the state, which changes the stationary law to p‖score‖² (measured on a Gaussian in 24
-dimensions: variance 0.36 in place of 0.30).
+dependence, and the same where noise dominates; Richter et al. (2023) take it for speech, with snr = 0.5.
+Norms of each sample by itself would make the step a function of the state, which changes the stationary law
+to p‖score‖² (measured on a Gaussian in 24 dimensions: variance 0.36 in place of 0.30).
 
 The corrector runs before the predictor, and the last step is the data answer, without noise.
-Source: Song et al. (2021), algorithms 2-5.
-Oracle: a Gaussian and a ring of modes (tests/solvers, papers/processes/score_sde).
+Source: Song et al. (2021), algorithms 2-5; Richter et al. (2023), arXiv 2208.05830, for anchors.
+Oracle: a Gaussian, pairs of Gaussians and a ring of modes (tests/solvers, papers/processes/score_sde).
 """
 
 from __future__ import annotations
@@ -42,7 +44,7 @@ class PredictorCorrector:
     """Predictor-corrector sampling; called like a plan.
 
     Args:
-        process: a one-sided process.
+        process: a one-sided or an anchored process.
         grid: decreasing times.
         predictor: a one-step solver (process, grid) -> Plan, or None for the corrector alone.
         corrections: Langevin steps at each time; 0 is the predictor alone.
@@ -59,8 +61,8 @@ class PredictorCorrector:
 
     def __post_init__(self) -> None:
         require(
-            self.process.end == "noise",
-            f"predictor_corrector needs a one-sided process, and {self.process!r} is not",
+            self.process.end != "marginal",
+            f"PredictorCorrector needs a process with one random end, and {self.process!r} has two",
             Unsuitable,
         )
         require(0 < self.snr < math.inf, f"snr is {self.snr}; give a number above 0, such as 0.16")
@@ -68,7 +70,12 @@ class PredictorCorrector:
         require(whole, f"corrections is {self.corrections}; give a whole number of at least 0")
         choose(self.step, dict.fromkeys(("norms", "annealed")), "step")
         require(self.predictor is not None or self.corrections > 0, "give a predictor, corrections, or both")
-        _ = self.times
+        require(
+            self.process.gamma(self.times[0]) > 0,
+            f"PredictorCorrector follows the score, and {self.process!r} has no noise at t = {self.times[0]:g}; "
+            "start the grid below, or use ancestral",
+            Unsuitable,
+        )
 
     @cached_property
     def times(self) -> tuple[float, ...]:
@@ -97,7 +104,7 @@ class PredictorCorrector:
         generator: Randomness = None,
         edit: Callable[[float, Tensor], Tensor] | None = None,
     ) -> Tensor:
-        """Sample from x (B, *shape), a draw of the reference law.
+        """Sample from x (B, *shape), a draw of the reference law; anchor (B, *shape) is x_1 if there is one.
 
         `edit(t, x)` is called after every update; what it returns takes the place of x.
         """
@@ -105,19 +112,18 @@ class PredictorCorrector:
         source = as_source(generator)
         for i, (s, t) in enumerate(pairwise(self.times)):
             for k in range(self.corrections):
-                x = self._correct(model, x, s, t, cond, source.child(1).draw(x, i * self.corrections + k))
+                score = model.score(x, s, cond=cond, anchor=anchor)
+                noise = source.child(1).draw(x, i * self.corrections + k)
+                x = self._correct(x, score, noise, s, t)
                 x = x if edit is None else edit(s, x)
             if self.predictor is None and t > 0:
                 continue
-            x = run(self.predictions[i], model, x, cond=cond, generator=source.child(2 + i))
+            x = run(self.predictions[i], model, x, cond=cond, anchor=anchor, generator=source.child(2 + i))
             x = x if edit is None else edit(t, x)
         return x
 
-    def _correct(
-        self, model: AbstractDenoiser, x: Tensor, s: float, t: float, cond: Tree, noise: Tensor
-    ) -> Tensor:
-        score = model.score(x, s, cond=cond)
-        shrink = self.process.transition(t, s).state ** 2
+    def _correct(self, x: Tensor, score: Tensor, noise: Tensor, s: float, t: float) -> Tensor:
+        shrink = self.process.transition(t, s).state ** 2 if self.process.end == "noise" else 1.0
         if self.step == "norms":
             ratio = _mean_norm(noise) / _mean_norm(score).clamp(min=1e-20)
         else:

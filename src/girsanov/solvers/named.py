@@ -224,10 +224,15 @@ def transfer(plan: PlanBuilder, x: Affine, s: float, t: float, answer: Affine, f
 def reverse_diffusion(process: Interpolant, grid: Times) -> Plan:
     """The reverse-diffusion predictor of Song et al. (2021), appendix E.
 
-    With the forward step x_s = r x_t + G z, one reverse step is x_t = (2 - r) x_s + G² score + G z.
+    With the forward step x_s = r x_t + b x_1 + G z, one reverse step is
+    x_t = (2 - r) x_s - b x_1 + G² score + G z; b = 0 without an anchor (Richter et al. 2023 with one).
     """
     times = start(process, grid, "reverse_diffusion")
-    require(process.end == "noise", "reverse_diffusion needs a one-sided process; use ancestral", Unsuitable)
+    require(
+        process.gamma(times[0]) > 0,
+        f"reverse_diffusion follows the score, and {process!r} has no noise at t = {times[0]:g}; use ancestral",
+        Unsuitable,
+    )
     plan = PlanBuilder(process, name="reverse-diffusion", source="arXiv 2011.13456", order=1)
     x = plan.start
     for s, t in pairwise(times):
@@ -237,6 +242,7 @@ def reverse_diffusion(process: Interpolant, grid: Times) -> Plan:
             x = now.data
         else:
             x = (2 - forward.state) * x + forward.std**2 * now.score
+            x = x - forward.anchor * plan.anchor if process.end == "anchor" else x
             x = x + forward.std * plan.noise(clock(process, s, t))
     return plan.finish(x, times[-1])
 
