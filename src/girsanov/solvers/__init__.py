@@ -10,6 +10,7 @@ from girsanov.solvers.evolution import Evolved, search_schedule
 from girsanov.solvers.exponential import adams_bashforth, exponential
 from girsanov.solvers.grids import Grid, ddpm_rf_grid, fine_start, grid, u_shaped_grid
 from girsanov.solvers.langevin import PredictorCorrector
+from girsanov.solvers.levy import levy
 from girsanov.solvers.likelihood import flow, log_likelihood, variational_bound
 from girsanov.solvers.momentum import ghvb, heavy_ball
 from girsanov.solvers.named import (
@@ -80,6 +81,7 @@ __all__ = [
     "grid",
     "heavy_ball",
     "heun",
+    "levy",
     "log_likelihood",
     "make_plan",
     "pndm",
