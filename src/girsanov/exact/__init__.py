@@ -5,6 +5,7 @@ from girsanov.exact.interpolant import MixtureInterpolant
 from girsanov.exact.line import kullback_leibler, push_density
 from girsanov.exact.mixture import ExactDenoiser, Gaussian, GaussianMixture
 from girsanov.exact.paired import PairedDenoiser
+from girsanov.exact.points import Points, PointsDenoiser
 
 __all__ = [
     "ExactDenoiser",
@@ -14,6 +15,8 @@ __all__ = [
     "LevelClassifier",
     "MixtureInterpolant",
     "PairedDenoiser",
+    "Points",
+    "PointsDenoiser",
     "kullback_leibler",
     "push_density",
 ]

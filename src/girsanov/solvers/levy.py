@@ -68,7 +68,7 @@ def levy(
     choose(form, dict.fromkeys(("data", "score")), "form")
     law = process.law
     require(
-        isinstance(law, Stable) and 1 < law.index and process.end == "noise",
+        isinstance(law, Stable) and law.index > 1 and process.end == "noise",
         f"levy needs a one-sided process with stable noise of index above 1, such as Levy(1.8), not {process!r}",
         Unsuitable,
     )
