@@ -11,6 +11,12 @@ from girsanov.objectives.interpolant import (
     velocity_loss,
 )
 from girsanov.objectives.matching import Matching, flow_matching, score_matching
+from girsanov.objectives.multiplicative import (
+    MultiplicativeDSM,
+    NonnegativeScoreMatching,
+    multiplicative_dsm,
+    nonnegative_score_matching,
+)
 from girsanov.objectives.posterior import PosteriorMean, posterior_mean_matching
 from girsanov.objectives.times import TIMES
 from girsanov.objectives.weightings import WEIGHTINGS
@@ -21,6 +27,8 @@ __all__ = [
     "Classification",
     "InterpolantLoss",
     "Matching",
+    "MultiplicativeDSM",
+    "NonnegativeScoreMatching",
     "Objective",
     "PosteriorMean",
     "ScoreOfSamples",
@@ -29,6 +37,8 @@ __all__ = [
     "flow_matching",
     "implicit_score_matching",
     "interpolant_loss",
+    "multiplicative_dsm",
+    "nonnegative_score_matching",
     "posterior_mean_matching",
     "score_loss",
     "score_matching",

@@ -13,6 +13,7 @@ from girsanov.solvers.langevin import PredictorCorrector
 from girsanov.solvers.levy import levy
 from girsanov.solvers.likelihood import flow, log_likelihood, variational_bound
 from girsanov.solvers.momentum import ghvb, heavy_ball
+from girsanov.solvers.multiplicative import hyvarinen_score, multiplicative_langevin
 from girsanov.solvers.named import (
     ancestral,
     ddim,
@@ -81,9 +82,11 @@ __all__ = [
     "grid",
     "heavy_ball",
     "heun",
+    "hyvarinen_score",
     "levy",
     "log_likelihood",
     "make_plan",
+    "multiplicative_langevin",
     "pndm",
     "pseudo_huber",
     "recommended",
