@@ -136,7 +136,7 @@ def on_digits(report: Report, seed: int, steps: int, n: int, fine: int) -> Denoi
     )
     report.add(GENERATES, seed, ours=mine, baseline=vp)
     report.add(LEARNED, seed, ours=mine, baseline=start)
-    report.kept.setdefault("pictures", (ours[:24], theirs[:8], prior[:8]))
+    report.kept.setdefault("pictures", (ours[:24], theirs[:16], prior[:8]))
     return model
 
 
@@ -155,7 +155,7 @@ def signs(report: Report, seed: int, model: Denoiser) -> None:
     report.add(INSIDE, seed, ours=inside)
     report.add(OUTSIDE, seed, ours=below[20])
     report.kept.setdefault("below", []).append([count / u.numel() for count in below.values()])
-    report.kept.setdefault("path", path[:3, torch.linspace(0, path.shape[1] - 1, 8).long()])
+    report.kept.setdefault("path", path[:6, torch.linspace(0, path.shape[1] - 1, 8).long()])
     shares = ", ".join(f"{count / u.numel():.2%} at {n}" for n, count in below.items())
     report.note(OUTSIDE, f"On seed {seed}, by steps: {shares}.")
 
@@ -201,12 +201,13 @@ def minimizer(loss: Callable[[Psi], Tensor], basis: Basis) -> Tensor:
 
 def figure(report: Report) -> Figure:
     """From the log-normal start to a digit, samples of both models, and signs lost by the ambient sampler."""
-    drawing, (left, middle, right) = canvas(report, panels=3, height=3.0, equal=(0, 1))
+    drawing, (left, middle, right) = canvas(report, panels=3, height=2.7, equal=(0, 1))
     path = report.kept["path"]
     pictures(left, [(f"sample {i + 1}", pictured(x)) for i, x in enumerate(path)])
     left.set_title("factor by factor, from noise to digit", fontsize=9)
     ours, theirs, prior = report.kept["pictures"]
-    rows = [("multiplicative", ours[:8]), ("", ours[8:16]), ("VP", theirs), ("log-normal", prior)]
+    rows = [("multiplicative", ours[:8]), ("", ours[8:16]), ("", ours[16:24]), ("VP", theirs[:8])]
+    rows += [("", theirs[8:]), ("log-normal", prior)]
     pictures(middle, rows)
     middle.set_title("samples", fontsize=9)
     share = torch.tensor(report.kept["below"]).mean(0)
