@@ -1,4 +1,4 @@
-"""Dale meets Langevin: multiplicative noise for positive data (Shetty, Prasath & Seelamantula, 2025; arXiv 2510.02730).
+"""Dale meets Langevin: a multiplicative denoising diffusion model (Shetty, Prasath & Seelamantula, 2025; 2510.02730).
 
 Idea: synapses keep their sign and change by factors, so let noise multiply as well. Geometric Brownian motion takes
 positive data to a log-normal law; what is learned is h = x ∘ ∇log p(x), and the reverse updates are factors, which
@@ -38,7 +38,7 @@ STEPS, COUNTS, VARIANCE = 100, (5, 20, 100), 0.002
 GENERATES = Claim(
     name="generates",
     says="Digits made by multiplicative updates are about as good as those of a VP model of equal size and steps.",
-    source="section 6, samples of MNIST, Fashion-MNIST and Kuzushiji",
+    source="abstract, generative capability on MNIST, Fashion-MNIST and Kuzushiji",
     unit="Fréchet distance in the features of a classifier of digits",
     against="VP, ancestral sampling",
     bar=Bar("<=", times=1.25),
@@ -46,7 +46,7 @@ GENERATES = Claim(
 LEARNED = Claim(
     name="better than its start",
     says="They are far better than the log-normal law with the moments of the data.",
-    source="section 6",
+    source="abstract, generative capability",
     unit="Fréchet distance in the features of a classifier of digits",
     against="pixels of that log-normal law",
     bar=Bar("<=", times=0.3),
@@ -54,21 +54,21 @@ LEARNED = Claim(
 INSIDE = Claim(
     name="signs are kept",
     says="The log-space sampler has no value at or below 0, at 5, 20 or 100 steps.",
-    source="section 5, Dale's law",
+    source="abstract, the sign-preserving sampler",
     unit="values at or below 0",
     bar=Bar("<=", plus=0),
 )
 OUTSIDE = Claim(
     name="ambient updates",
     says="The sampler in the coordinates of the data is sign-agnostic: at 20 steps some values are below 0.",
-    source="section 5, the sign-agnostic sampler",
+    source="abstract, the sign-agnostic sampler",
     unit="values below 0 among those of 64 digits",
     bar=Bar(">=", plus=1),
 )
 SUBSUMES = Claim(
     name="non-negative score matching",
     says="With little noise multiplicative score matching has the minimizer of Hyvärinen's non-negative one.",
-    source="section 4, reduction to score matching for non-negative data",
+    source="abstract, reduction to score matching for non-negative data",
     unit="relative distance of the minimizers, log-normal or Gamma data, the worse",
     bar=Bar("<=", plus=0.02),
 )

@@ -41,7 +41,7 @@ START, STEPS, FEW = 0.9946, 100, 50
 HISTOGRAM = Claim(
     name="mode histogram",
     says="On modes with weights from 100 to 1, the shares of LIM(1.8) are nearer to the truth than those of VP.",
-    source="section 5, imbalanced data",
+    source="abstract, mode collapse on imbalanced data",
     unit="sum of |share of samples - weight| over modes, 100 steps",
     against="VP",
     bar=Bar("<=", times=0.9),
@@ -49,7 +49,7 @@ HISTOGRAM = Claim(
 RAREST = Claim(
     name="rarest mode",
     says="LIM finds the rarest mode, which has one sample in 206, with at least half of its mass.",
-    source="section 5, imbalanced data",
+    source="abstract, mode collapse on imbalanced data",
     unit="share of samples there / its weight",
     against="VP",
     bar=Bar(">=", plus=0.5),
@@ -58,7 +58,7 @@ RAREST = Claim(
 FASTER = Claim(
     name="fewer steps",
     says="50 steps of LIM are as near to the data as 100 of VP.",
-    source="section 5, number of function evaluations",
+    source="abstract, number of function evaluations",
     unit="sliced Wasserstein distance",
     against="VP, 100 steps",
     bar=Bar("<=", times=1.0),
@@ -66,8 +66,8 @@ FASTER = Claim(
 DIVERSE = Claim(
     name="recall",
     says="On long-tailed digits LIM covers at least as much of the data as VP.",
-    source="section 5, table of CIFAR10-LT",
-    paper="higher recall",
+    source="abstract, more diverse on CIFAR10-LT",
+    paper="0.7006 against 0.6437 of DDPM (CelebA)",
     unit="recall (3 neighbours) in the features of a classifier",
     against="VP",
     bar=Bar(">=", times=1.0),
