@@ -51,6 +51,25 @@ def test_multiplicative_dsm_finds_the_law_with_its_noise():
     assert abs(float(a) - 1 / v) < error and abs(float(b) - (float(u.mean()) / v - 1)) < error
 
 
+def test_pairs_keep_the_gradient_and_cut_its_variance():
+    """By hand: the mean of the losses at z and -z. At V = 0.01 minimizers spread far less."""
+    x, _ = log_normal(1000)
+    plain, pairs = multiplicative_dsm(0.01), multiplicative_dsm(0.01, antithetic=True)
+    z = Noise(7).draw(x, 0)
+
+    def by_hand(z):
+        noisy = x * (0.1 * z).exp()
+        return (0.1 * (noisy * noisy.cos() + 1) + z).square().mean(1) / 2
+
+    torch.testing.assert_close(plain(torch.cos, x, generator=Noise(7)), by_hand(z))
+    torch.testing.assert_close(pairs(torch.cos, x, generator=Noise(7)), (by_hand(z) + by_hand(-z)) / 2)
+    spread = [
+        torch.stack([minimizer(loss, LOG_NORMAL, x, generator=Noise(k)) for k in range(8)]).std(0).norm()
+        for loss in (plain, pairs)
+    ]
+    assert spread[1] < spread[0] / 3
+
+
 def test_the_nonnegative_loss_is_that_of_hyvarinen_written_out():
     x = log_normal(50)[0].repeat(1, 2) * torch.tensor([1.0, 0.5], dtype=torch.float64)
 

@@ -43,6 +43,7 @@ class MultiplicativeDSM:
     """Equation (1) at one V; see `multiplicative_dsm`."""
 
     variance: float
+    antithetic: bool = False
 
     def __post_init__(self) -> None:
         require(0 < self.variance < math.inf, f"variance is {self.variance}; give a number above 0")
@@ -50,9 +51,13 @@ class MultiplicativeDSM:
     def __call__(self, score: Score, x0: Tensor, *, generator: Randomness = None) -> Tensor:
         """Losses (B,) of ψ at noisy data; x0 is (B, *shape), above 0."""
         check_batch(x0)
-        std, z = math.sqrt(self.variance), as_source(generator).draw(x0, NOISE)
-        x = (CHARTS["log"].into(x0) + std * z).exp()
-        return per_sample((std * (x * score(x) + 1) + z).square()) / 2
+        u, std, z = CHARTS["log"].into(x0), math.sqrt(self.variance), as_source(generator).draw(x0, NOISE)
+
+        def loss(z: Tensor) -> Tensor:
+            x = (u + std * z).exp()
+            return per_sample((std * (x * score(x) + 1) + z).square()) / 2
+
+        return (loss(z) + loss(-z)) / 2 if self.antithetic else loss(z)
 
 
 @dataclass(frozen=True)
@@ -72,16 +77,18 @@ class NonnegativeScoreMatching:
         return loss if keep else loss.detach()
 
 
-def multiplicative_dsm(variance: float) -> MultiplicativeDSM:
+def multiplicative_dsm(variance: float, *, antithetic: bool = False) -> MultiplicativeDSM:
     """Denoising score matching of a function ψ(x) under log-normal noise of one variance.
 
     Args:
         variance: V of log x_t given x_0; the function learns the score of data with that much noise.
+        antithetic: the mean over z and -z, at two calls. For small V it is worth them: the variance of the
+            gradient, which is as 1/V in units of h, stays bounded.
 
     Raises:
         InputError: V not above 0. In the call: data that are not above 0.
     """
-    return MultiplicativeDSM(variance)
+    return MultiplicativeDSM(variance, antithetic)
 
 
 def nonnegative_score_matching() -> NonnegativeScoreMatching:

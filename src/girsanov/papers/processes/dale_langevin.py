@@ -82,6 +82,11 @@ FAMILIES: dict[str, Basis] = {
 }
 """ψ = ∇log q is a combination of two functions in both families."""
 
+WHY_PAIRS = (
+    "Noise comes in pairs ±z. An earlier run took 4,000,000 independent draws, whose standard error on Gamma data, 0.018, "
+    "is as wide as the bar; it had 0.016 in the mean and met the bar on two of three seeds."
+)
+
 
 @cache
 def positive() -> tuple[Tensor, float]:
@@ -117,7 +122,9 @@ def run(budget: Budget) -> Report:
             report, seed, *budget.pick(smoke=(2, 70, 3), cpu=(1000, 500, STEPS), paper=(20_000, 1437, 500))
         )
         signs(report, seed, model)
-        fits(report, seed, *budget.pick(smoke=(2, 1000), cpu=(4, 1_000_000)))
+        fits(report, seed, budget.pick(smoke=1000, cpu=1_000_000))
+    one, other = (sum(found) / len(found) for found in zip(*report.kept["apart"], strict=True))
+    report.note(SUBSUMES, f"Log-normal data have {one:.4f}, Gamma data {other:.4f}. {WHY_PAIRS}")
     return report
 
 
@@ -160,29 +167,26 @@ def signs(report: Report, seed: int, model: Denoiser) -> None:
     report.note(OUTSIDE, f"On seed {seed}, by steps: {shares}.")
 
 
-def fits(report: Report, seed: int, chunks: int, n: int) -> None:
+def fits(report: Report, seed: int, n: int) -> None:
     """Both minimizers on log-normal data and on Gamma data, 20,000 points each."""
     source = Noise(seed).child(11)
     z = source.draw(torch.empty(min(20_000, n), 3, dtype=torch.float64), 0)
     log_normal, gamma = (0.3 + 0.6 * z[:, :1]).exp(), z.square().sum(1, keepdim=True) / 2  # of shape 3/2
     apart = [
-        disagreement(FAMILIES[name], x, chunks, n, source)
+        disagreement(FAMILIES[name], x, n, source)
         for name, x in (("log-normal", log_normal), ("Gamma", gamma))
     ]
     report.add(SUBSUMES, seed, ours=max(apart))
     report.kept.setdefault("apart", []).append(apart)
 
 
-def disagreement(basis: Basis, x: Tensor, chunks: int, n: int, source: Noise) -> float:
-    """The relative distance of the minimizers, the noisy one over `chunks` · n draws of noise."""
-    many, noisy, plain = x.repeat(n // len(x), 1), multiplicative_dsm(VARIANCE), nonnegative_score_matching()
-
-    def with_noise(psi: Psi) -> Tensor:
-        parts = [noisy(psi, many, generator=source.child(k)).mean() for k in range(chunks)]
-        return torch.stack(parts).mean()
-
+def disagreement(basis: Basis, x: Tensor, n: int, source: Noise) -> float:
+    """The relative distance of the minimizers, the noisy one over n pairs of draws."""
+    many = x.repeat(n // len(x), 1)
+    noisy, plain = multiplicative_dsm(VARIANCE, antithetic=True), nonnegative_score_matching()
+    found = minimizer(lambda psi: noisy(psi, many, generator=source).mean(), basis)
     wanted = minimizer(lambda psi: plain(psi, x).mean(), basis)
-    return float((minimizer(with_noise, basis) - wanted).norm() / wanted.norm())
+    return float((found - wanted).norm() / wanted.norm())
 
 
 def minimizer(loss: Callable[[Psi], Tensor], basis: Basis) -> Tensor:
@@ -215,6 +219,7 @@ def figure(report: Report) -> Figure:
     right.bar(place - 0.2, share, width=0.4, color=PALETTE[1], label="ambient")
     right.bar(place + 0.2, torch.zeros(len(share)), width=0.4, color=PALETTE[0], label="log space: none")
     right.set_xticks(place, [f"{n} steps" for n in (COUNTS if len(share) > 1 else (20,))])
+    right.set(ylim=(0, 0.6))
     right.set_title("share of values below 0", fontsize=9)
     right.legend(fontsize=7.5, frameon=False)
     return drawing
