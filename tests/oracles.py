@@ -43,6 +43,15 @@ TWO_SIDED = {
     if (path, latent) != ("encoding-decoding", "none")
 }
 PROCESSES = {**ONE_SIDED, **ANCHORED, **TWO_SIDED}
+OTHER = {
+    "Levy": processes.Levy(1.8),
+    "PoissonFlow": processes.PoissonFlow(8),
+    "Geometric": processes.Geometric(),
+}
+"""Noise that is not normal, or data in other coordinates: in the batteries that ask for neither."""
+EVERY = {**PROCESSES, **OTHER}
+DRIVEN = {**ONE_SIDED, **ANCHORED, "Levy": OTHER["Levy"], "Geometric": OTHER["Geometric"]}
+"""What has a forward equation."""
 
 
 def mixture(dim: int = 3, components: int = 4, seed: int = 0) -> exact.GaussianMixture:

@@ -5,13 +5,15 @@ from itertools import permutations
 
 import pytest
 import torch
-from oracles import ANCHORED, ONE_SIDED, PROCESSES, TWO_SIDED, mixture, seeded
+from oracles import ALPHA, ANCHORED, DRIVEN, EVERY, ONE_SIDED, OTHER, PROCESSES, TWO_SIDED, mixture, seeded
+from scipy import stats
 
 import girsanov.processes as processes
 from girsanov.errors import InputError, Unsuitable
-from girsanov.noise import Noise
+from girsanov.noise import Noise, Stable, normal
 from girsanov.processes import Perturbable, simulate
 from girsanov.processes.conversion import WORDS, unknowns
+from girsanov.processes.laws import stability
 
 N = 40_000
 
@@ -50,19 +52,53 @@ def test_simulated_paths_have_the_closed_law_at_five_times(process):
     assert abs(left.mean().item() - expected) < 5 * left.std().item() / math.sqrt(N)
 
 
-@pytest.mark.parametrize("process", [*ONE_SIDED.values(), *ANCHORED.values()], ids=[*ONE_SIDED, *ANCHORED])
+def same_law(z, law):
+    """Draws (N, 1) of the standard law, by Kolmogorov and Smirnov; a stable one by its characteristic function."""
+    if isinstance(law, Stable):
+        for size in (0.5, 1.0, 2.0):
+            found = (size * z).cos()
+            error = found.std().item() / math.sqrt(len(z))
+            assert abs(found.mean().item() - math.exp(-(size**law.index))) < 5 * error
+    else:
+        known = "norm" if law is normal else stats.t(law.df).cdf
+        assert stats.kstest(z[:, 0].numpy(), known).pvalue > ALPHA
+
+
+@pytest.mark.parametrize("process", OTHER.values(), ids=OTHER)
+@pytest.mark.parametrize("t", [0.02, 0.25, 0.5, 0.75, 0.98])
+def test_perturb_has_the_law_of_its_noise_in_its_chart(process, t):
+    x0 = torch.full((N, 1), 1.5).double()
+    x, z = process.perturb(x0, t, generator=Noise(1))
+    torch.testing.assert_close(x, process.alpha(t) * process.into(x0) + process.gamma(t) * z)
+    same_law(z, process.law)
+
+
+@pytest.mark.parametrize("name", [n for n in OTHER if n in DRIVEN])
+def test_simulated_paths_of_other_laws_at_five_times(name):
+    """In the chart, (x_t - α x_0)/γ has the law of the noise; so has a step between two times."""
+    process, times = DRIVEN[name], torch.tensor([0.0, 0.1, 0.3, 0.5, 0.8, 0.95]).double()
+    paths = process.into(simulate(process, torch.full((N, 1), 1.5).double(), times, seed=3))
+    for i, t in enumerate(times.tolist()[1:], 1):
+        same_law((paths[:, i] - process.alpha(t) * paths[:, 0]) / process.gamma(t), process.law)
+    step = process.transition(0.3, 0.8)
+    same_law((paths[:, 4] - step.state * paths[:, 2]) / step.std, process.law)
+
+
+@pytest.mark.parametrize("process", DRIVEN.values(), ids=DRIVEN)
 def test_transitions_compose(process):
+    p = stability(process.law)
     r, s, t = 0.11, 0.42, 0.83
     first, second, whole = process.transition(r, s), process.transition(s, t), process.transition(r, t)
     assert second.state * first.state == pytest.approx(whole.state)
     assert second.state * first.anchor + second.anchor == pytest.approx(whole.anchor, abs=1e-12)
-    assert math.hypot(second.state * first.std, second.std) == pytest.approx(whole.std)
+    assert (second.state * first.std) ** p + second.std**p == pytest.approx(whole.std**p)
 
 
 def stores(process):
     """Legal storages of a process."""
     if len(unknowns(process)) == 2 or process.end == "anchor":
         words = [w for w in WORDS if w != "end" and not (process.noiseless and w in ("noise", "score"))]
+        words = [w for w in words if w != "score" or process.law is normal]
         return [(w,) for w in words if not (process.noiseless and w == "v_prediction")]
     return [("velocity", "noise"), ("data", "noise"), ("data", "end"), ("velocity", "score")]
 
@@ -73,7 +109,7 @@ def determined(process, stored, want):
     return not lost or want in stored or (set(stored) == {"velocity", "noise"} and want == "score")
 
 
-@pytest.mark.parametrize("process", PROCESSES.values(), ids=PROCESSES)
+@pytest.mark.parametrize("process", EVERY.values(), ids=EVERY)
 @pytest.mark.parametrize("t", [0.1, 0.37, 0.9])
 def test_conversion_agrees_with_the_definition_of_every_word(process, t):
     """For known (x_0, x_1, z) every word is a known number; each storage must reproduce it."""
@@ -90,7 +126,7 @@ def test_conversion_agrees_with_the_definition_of_every_word(process, t):
         for want in WORDS:
             if process.noiseless and want in ("noise", "score", "v_prediction"):
                 continue
-            if want == "end" and process.end == "noise":
+            if (want == "end" and process.end == "noise") or (want == "score" and process.law is not normal):
                 continue
             if not determined(process, stored, want):
                 continue

@@ -6,13 +6,14 @@ from itertools import product
 import numpy as np
 import pytest
 import torch
-from oracles import ANCHORED, ONE_SIDED, PROCESSES, TWO_SIDED
+from oracles import DRIVEN, EVERY, TWO_SIDED
 from scipy.integrate import quad, solve_ivp
 
 from girsanov import processes
 from girsanov.errors import InputError, Unsuitable
 from girsanov.noise import Noise
 from girsanov.processes import schedules
+from girsanov.processes.laws import stability
 
 INSIDE = (0.013, 0.2, 0.41, 0.66, 0.97)
 
@@ -26,7 +27,7 @@ def check_rates(schedule):
         torch.testing.assert_close(torch.as_tensor(rate).expand(5).double(), slope, rtol=1e-9, atol=1e-11)
 
 
-@pytest.mark.parametrize("process", PROCESSES.values(), ids=PROCESSES)
+@pytest.mark.parametrize("process", EVERY.values(), ids=EVERY)
 def test_rates_are_the_derivatives(process):
     check_rates(process.schedule)
 
@@ -40,7 +41,7 @@ def test_the_rate_test_can_fail():
         check_rates(Wrong())
 
 
-@pytest.mark.parametrize("process", PROCESSES.values(), ids=PROCESSES)
+@pytest.mark.parametrize("process", EVERY.values(), ids=EVERY)
 def test_floats_arrays_and_tensors_agree(process):
     array, tensor = np.array(INSIDE), torch.tensor(INSIDE, dtype=torch.float64)
     for i, t in enumerate(INSIDE):
@@ -55,25 +56,26 @@ def test_floats_arrays_and_tensors_agree(process):
             assert float(torch.as_tensor(on_tensor).expand(5)[i]) == pytest.approx(on_float, rel=1e-13)
 
 
-@pytest.mark.parametrize("name", [n for n in PROCESSES if n not in TWO_SIDED])
+@pytest.mark.parametrize("name", [n for n in EVERY if n not in TWO_SIDED])
 def test_time_is_the_inverse_of_log_snr(name):
-    process = PROCESSES[name]
+    process = EVERY[name]
     for t in (2e-3, *INSIDE, 0.999):
         assert process.time_at(process.log_snr(t)) == pytest.approx(t, rel=1e-9)
 
 
-@pytest.mark.parametrize("process", [*ONE_SIDED.values(), *ANCHORED.values()], ids=[*ONE_SIDED, *ANCHORED])
+@pytest.mark.parametrize("process", DRIVEN.values(), ids=DRIVEN)
 def test_drift_and_volatility_integrate_to_the_coefficients(process):
-    """dα = fα dt, dβ = (fβ + pull) dt and dγ² = (2fγ² + g²) dt, from t = 0.1 to 0.9."""
+    """dα = fα dt, dβ = (fβ + pull) dt and dγ^p = (pfγ^p + g^p) dt, from t = 0.1 to 0.9; p = 2 if z is normal."""
+    p = stability(process.law)
 
     def moments(t, y):
         (f, pull), g = process.linear_drift(float(t)), process.volatility(float(t))
-        return [f * y[0], 2 * f * y[1] + g**2, f * y[2] + pull]
+        return [f * y[0], p * f * y[1] + g**p, f * y[2] + pull]
 
-    start = [process.alpha(0.1), process.gamma(0.1) ** 2, process.beta(0.1)]
+    start = [process.alpha(0.1), process.gamma(0.1) ** p, process.beta(0.1)]
     end = solve_ivp(moments, (0.1, 0.9), start, rtol=1e-9, atol=1e-12, max_step=0.002).y[:, -1]
     assert end[0] == pytest.approx(process.alpha(0.9), rel=1e-4)
-    assert end[1] == pytest.approx(process.gamma(0.9) ** 2, rel=1e-4)
+    assert end[1] == pytest.approx(process.gamma(0.9) ** p, rel=1e-4)
     assert end[2] == pytest.approx(process.beta(0.9), rel=1e-4, abs=1e-12)
 
 
@@ -211,7 +213,7 @@ def test_two_sided_processes_have_no_time_for_a_log_snr():
         processes.StochasticInterpolant().time_at(0.0)
 
 
-@pytest.mark.parametrize("process", PROCESSES.values(), ids=PROCESSES)
+@pytest.mark.parametrize("process", EVERY.values(), ids=EVERY)
 def test_configuration_round_trip(process):
     import json
 

@@ -5,6 +5,7 @@ from girsanov.exact.interpolant import MixtureInterpolant
 from girsanov.exact.line import kullback_leibler, push_density
 from girsanov.exact.mixture import ExactDenoiser, Gaussian, GaussianMixture
 from girsanov.exact.paired import PairedDenoiser
+from girsanov.exact.points import Points, PointsDenoiser
 from girsanov.exact.sequences import SequenceTable, TableDenoiser
 
 __all__ = [
@@ -15,6 +16,8 @@ __all__ = [
     "LevelClassifier",
     "MixtureInterpolant",
     "PairedDenoiser",
+    "Points",
+    "PointsDenoiser",
     "SequenceTable",
     "TableDenoiser",
     "kullback_leibler",

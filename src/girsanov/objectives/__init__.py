@@ -13,6 +13,12 @@ from girsanov.objectives.interpolant import (
 )
 from girsanov.objectives.masked import MaskedNELBO, masked_nelbo
 from girsanov.objectives.matching import Matching, flow_matching, score_matching
+from girsanov.objectives.multiplicative import (
+    MultiplicativeDSM,
+    NonnegativeScoreMatching,
+    multiplicative_dsm,
+    nonnegative_score_matching,
+)
 from girsanov.objectives.paths import PathScoreMatching, path_score_matching
 from girsanov.objectives.posterior import PosteriorMean, posterior_mean_matching
 from girsanov.objectives.times import TIMES
@@ -26,6 +32,8 @@ __all__ = [
     "InterpolantLoss",
     "MaskedNELBO",
     "Matching",
+    "MultiplicativeDSM",
+    "NonnegativeScoreMatching",
     "Objective",
     "PathScoreMatching",
     "PosteriorMean",
@@ -39,6 +47,8 @@ __all__ = [
     "implicit_score_matching",
     "interpolant_loss",
     "masked_nelbo",
+    "multiplicative_dsm",
+    "nonnegative_score_matching",
     "path_score_matching",
     "posterior_mean_matching",
     "score_loss",

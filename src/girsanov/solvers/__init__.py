@@ -19,9 +19,11 @@ from girsanov.solvers.evolution import Evolved, search_schedule
 from girsanov.solvers.exponential import adams_bashforth, exponential
 from girsanov.solvers.grids import Grid, ddpm_rf_grid, fine_start, grid, u_shaped_grid
 from girsanov.solvers.langevin import PredictorCorrector
+from girsanov.solvers.levy import levy
 from girsanov.solvers.likelihood import flow, log_likelihood, variational_bound
 from girsanov.solvers.masked import AncestralMasked, Decoded, FirstHitting, masked_bound
 from girsanov.solvers.momentum import ghvb, heavy_ball
+from girsanov.solvers.multiplicative import hyvarinen_score, multiplicative_langevin
 from girsanov.solvers.named import (
     ancestral,
     ddim,
@@ -103,9 +105,12 @@ __all__ = [
     "gumbel_top_k",
     "heavy_ball",
     "heun",
+    "hyvarinen_score",
+    "levy",
     "log_likelihood",
     "make_plan",
     "masked_bound",
+    "multiplicative_langevin",
     "pndm",
     "probabilities",
     "pseudo_huber",
