@@ -50,7 +50,7 @@ CIFAR = {
 }  # fmt: skip
 """The rows of the CIFAR-10 table, by the names that we have for them."""
 
-OTHERS = ("dpm-multistep", "unipc-2", "deis-tab4", "ipndm3", "ghvb-2.8", "exponential4-ddpm")  # fmt: skip
+OTHERS = ("dpm-multistep", "ipndm3", "ghvb-2.8", "exponential4-ddpm")
 RECOMMENDED, SEARCHED = "recommended", "searched"
 SEARCH = {"noises": 24, "steps": 70}
 SEARCH_BARS = {4: 0.9, 6: 0.9, 8: 0.9}

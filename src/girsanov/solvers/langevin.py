@@ -81,6 +81,16 @@ class PredictorCorrector:
         make = self.predictor or reverse_diffusion
         return tuple(make(self.process, step) for step in pairwise(self.times))
 
+    @cached_property
+    def _recasts(self) -> dict[tuple[int, tuple[str, ...]], Plan]:
+        """The predictions in the words of the models met so far: to recast one takes longer than to run it."""
+        return {}
+
+    def _prediction(self, i: int, stored: tuple[str, ...]) -> Plan:
+        if (i, stored) not in self._recasts:
+            self._recasts[i, stored] = self.predictions[i].recast(stored)
+        return self._recasts[i, stored]
+
     @property
     def calls(self) -> int:
         """Denoiser calls per sample."""
@@ -103,13 +113,14 @@ class PredictorCorrector:
         """
         require(model.process == self.process, "the sampler was made for another process", Unsuitable)
         source = as_source(generator)
+        corrector = source.child(1)
         for i, (s, t) in enumerate(pairwise(self.times)):
             for k in range(self.corrections):
-                x = self._correct(model, x, s, t, cond, source.child(1).draw(x, i * self.corrections + k))
+                x = self._correct(model, x, s, t, cond, corrector.draw(x, i * self.corrections + k))
                 x = x if edit is None else edit(s, x)
             if self.predictor is None and t > 0:
                 continue
-            x = run(self.predictions[i], model, x, cond=cond, generator=source.child(2 + i))
+            x = run(self._prediction(i, model.stored), model, x, cond=cond, generator=source.child(2 + i))
             x = x if edit is None else edit(t, x)
         return x
 
