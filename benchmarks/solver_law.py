@@ -1,10 +1,11 @@
 """Stochastic samplers on a mixture fitted to Fashion-MNIST: how far the law of their samples is from the exact one.
 
 P2 of the solver benchmark, 64 Gaussians in 32 dimensions with the exact score, on the DDPM chain of diffusers down to
-0. Error: the sliced 2-Wasserstein distance of 4,000 samples to 20,000 exact ones; that of exact samples and that of the
-recommended rule, which draws no noise, are printed beside it. Ours is the best of the named solvers that draw noise, on the named grids; the peer the
-best of DDPM, DDIM with η = 1, Euler ancestral, SDE-DPM-Solver++ (1 and 2M) and SA-Solver of diffusers with every σ
-option and spacing. Both are chosen by 1,000 samples from other noises than those that judge.
+0. Error: the sliced 2-Wasserstein distance of 4,000 samples to 20,000 exact ones; that of exact samples and that of
+the recommended rule, which draws no noise, are printed beside it. Ours is the best of the named solvers that draw
+noise, on the named grids; the peer the best of DDPM, DDIM with η = 1, Euler ancestral, SDE-DPM-Solver++ (1 and 2M)
+and SA-Solver of diffusers with every σ option and spacing. Both are chosen by 1,000 samples from other noises than
+those that judge.
 
     python benchmarks/solver_law.py [--json]
 """
