@@ -51,7 +51,7 @@ CIFAR = {
 """The rows of the CIFAR-10 table, by the names that we have for them."""
 
 OTHERS = ("dpm-multistep", "ipndm3", "ghvb-2.8", "exponential4-ddpm")
-RECOMMENDED, SEARCHED = "recommended", "searched"
+RECOMMENDED, SEARCHED, STARTED = "recommended", "searched", "where the search started"
 SEARCH = {"noises": 24, "steps": 70}
 SEARCH_BARS = {4: 0.9, 6: 0.9, 8: 0.9}
 FINE = 30
@@ -196,20 +196,23 @@ def named(name: str, calls: int) -> Plan | None:
     return None
 
 
+def entries(calls: int) -> dict[str, Plan]:
+    """All plans of that many calls: named solvers, the recommended rule, what `search` found and where it started."""
+    plans = [named(name, calls) for name in (*CIFAR.values(), *OTHERS)]
+    rows = {plan.name: plan for plan in plans if plan is not None}
+    rows[RECOMMENDED] = solvers.recommended(fashion.model().process, calls)
+    if calls in SEARCH_BARS:
+        rows[SEARCHED], rows[STARTED] = (Plan.from_config(found(calls)[key]) for key in ("plan", "start"))
+    return rows
+
+
 @cache
 def board() -> Scores:
-    """All scores: named solvers, the recommended rule, and what `search` found and what it started from."""
+    """All scores."""
     scores: Scores = {}
-    process = fashion.model().process
     for calls in CALLS:
-        plans = {name: named(name, calls) for name in (*CIFAR.values(), *OTHERS)}
-        rows = {plan.name: plan for plan in plans.values() if plan is not None}
-        for name, plan in {**rows, RECOMMENDED: solvers.recommended(process, calls)}.items():
+        for name, plan in entries(calls).items():
             scores.setdefault(name, {})[calls] = score(name, plan)
-    for calls in SEARCH_BARS:
-        plans = found(calls)
-        for name, key in ((SEARCHED, "plan"), ("where the search started", "start")):
-            scores.setdefault(name, {})[calls] = score(name, Plan.from_config(plans[key]))
     return scores
 
 
