@@ -26,7 +26,8 @@ PAGE = HERE.parent / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- written by make bench: begin -->", "<!-- end -->"
 FRESH = f"""# Benchmarks
 
-`make bench` runs the scripts in `benchmarks/` and renews this page.
+`make bench` runs the scripts in `benchmarks/` and renews this page. The first run trains a network and takes two hours of one
+core; what it trains and scores is kept under `runs/`. Solvers side by side: [the solver benchmark](solver-benchmark.md).
 
 {BEGIN}
 {END}

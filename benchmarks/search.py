@@ -93,7 +93,8 @@ def fashion() -> Iterator[Result]:
         best = [(errors(plan, judge), plan.name) for _, plan in ranked(named_plans(VP, calls), judge)]
         for k, (unit, bar, mine) in enumerate(zip(("mean", "rms"), bars, errors(found.plan, judge))):
             peer = min((e[k], name) for e, name in best)
-            yield row(f"Fashion-MNIST mixture, {calls} calls", mine, peer[0], bar, f"{unit} error", peer[1])
+            name = f"Fashion-MNIST mixture, {calls} calls, {unit}"
+            yield row(name, mine, peer[0], bar, f"{unit} error", peer[1])
 
 
 # Mixtures against diffusers.
@@ -133,7 +134,7 @@ def mixtures(seeds: tuple[int, ...] = (40, 41, 42), dims: tuple[int, ...] = (2, 
         mine = errors(found.plan, problem.ends)
         for k, unit, bar in ((0, "mean", 0.5), (1, "rms", 0.8)):
             best = min((peer[k], label) for peer, label in peers)
-            name = f"mixture D{dim} seed{seed}, {calls} calls"
+            name = f"mixture D{dim} seed{seed}, {calls} calls, {unit}"
             made = Result(
                 name, mine[k], best[0], f"diffusers {best[1]}", diffusers.__version__, bar, f"{unit} error"
             )
@@ -175,7 +176,7 @@ def digits() -> Iterator[Result]:
         ("sliced Wasserstein", partial(sliced_wasserstein, generator=Noise(0))),
     ):
         yield row(
-            "digits, 6 calls, to held-out",
+            f"digits, 6 calls, {name} to held-out",
             float(metric(mine, fresh)),
             float(metric(theirs, fresh)),
             1.02,

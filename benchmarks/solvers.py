@@ -5,7 +5,7 @@ mixture of 64 Gaussians fitted to Fashion-MNIST, with its exact score. Each solv
 other photographs and other noises than it is judged on, and so does the peer, the best configuration of diffusers.
 
 Both run on the DDPM chain that diffusers has, from its last ᾱ to 0, where every solver ends with the denoiser's
-answer. The model and the judge of a third problem, pictures, are in fashion.py; solvers are not ranked on it yet.
+answer. The third problem, pictures, is leaderboard.py.
 
     python benchmarks/solvers.py [--json] [--docs]      --docs writes docs/solver-benchmark.md and its figure
 """
@@ -85,6 +85,7 @@ def best_of_diffusers(calls: int, known: Judge, fresh: Judge) -> tuple[str, floa
     return chosen, judged(fresh, chosen)
 
 
+@cache
 def p1(calls: Iterable[int] = P1_CALLS) -> tuple[Errors, dict[int, str]]:
     """Wasserstein errors on the judging photographs, with the bounds among them; the names of the best peers."""
     known, fresh = (spectrum(names, PROCESS) for names in (SEARCHED_ON, JUDGED_ON))
@@ -97,6 +98,7 @@ def p1(calls: Iterable[int] = P1_CALLS) -> tuple[Errors, dict[int, str]]:
     return errors, names
 
 
+@cache
 def p2(calls: Iterable[int] = P2_CALLS) -> tuple[Errors, dict[int, str]]:
     """Mean endpoint errors on fresh noises; the names of the best peers."""
     model = garments().denoiser(PROCESS)
@@ -148,9 +150,8 @@ def measure() -> list[Result]:
 
 
 if __name__ == "__main__":
+    main(measure)
     if "--docs" in sys.argv[1:]:
         import solver_page
 
         solver_page.write(p1()[0], p2()[0])
-    else:
-        main(measure)

@@ -3,10 +3,12 @@
 import ast
 import importlib
 import json
+import math
 import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 HERE = Path(__file__).parents[1] / "benchmarks"
 SHARED = ("common", "run", "problems", "fashion", "solver_page")
@@ -80,3 +82,70 @@ def test_a_script_that_fails_leaves_the_page(frame, tmp_path, monkeypatch, capsy
 def test_a_benchmark_says_what_it_measures_and_how_to_run_it(script):
     told = ast.get_docstring(ast.parse(script.read_text(encoding="utf-8")))
     assert told and f"python benchmarks/{script.name} [--json]" in told
+
+
+# The intervals of the leaderboard.
+
+
+@pytest.fixture
+def leaderboard(frame, monkeypatch):
+    for name in ("fashion", "leaderboard"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    yield importlib.import_module("leaderboard")
+    for name in ("fashion", "leaderboard"):
+        sys.modules.pop(name, None)
+
+
+def clouds(repeats, n=400, dims=8):
+    """Independent samples of one law, that is not the reference's, N(0, 1)."""
+    generator = torch.Generator().manual_seed(0)
+    mixed = torch.eye(dims, dtype=torch.float64) + 0.3
+    return [
+        0.3 + torch.randn(n, dims, generator=generator, dtype=torch.float64) @ mixed for _ in range(repeats)
+    ]
+
+
+STANDARD = torch.zeros(8, dtype=torch.float64), torch.eye(8, dtype=torch.float64)
+
+
+def test_the_jackknife_finds_the_spread_of_independent_samples(leaderboard):
+    scores = [leaderboard.jackknifed(points, *STANDARD, groups=20) for points in clouds(150)]
+    told = (
+        torch.tensor([score.half_width for score in scores]).square().mean().sqrt() / 2.0930
+    )  # t(0.975, 19)
+    spread = torch.tensor([score.value for score in scores]).std()
+    assert float(told / spread) == pytest.approx(1, abs=0.2)  # the spread of 150 is known to 6 %
+
+
+def test_a_ratio_knows_that_the_noises_are_the_same(leaderboard):
+    ratios, scores = [], []
+    for points in clouds(150):
+        pair = [leaderboard.jackknifed(points * c, *STANDARD, groups=20) for c in (1.0, 1.05)]
+        ratios.append(leaderboard.Ratio.of(*pair))
+        scores.append(pair)
+    logs = torch.tensor([ratio.value for ratio in ratios]).log()
+    told = torch.tensor([math.log(ratio.high / ratio.value) for ratio in ratios]) / 2.0930
+    assert float(told.square().mean().sqrt() / logs.std()) == pytest.approx(1, abs=0.2)
+    apart = torch.tensor([[s.half_width / s.value / 2.0930 for s in pair] for pair in scores]).square()
+    assert float(apart.sum(1).mean().sqrt() / logs.std()) > 2  # as if the noises were others
+
+
+def test_rows_drawn_with_repetition_raise_the_distance(leaderboard):
+    (points,) = clouds(1, n=60)
+    generator = torch.Generator().manual_seed(1)
+    draws = [
+        leaderboard.jackknifed(
+            points[torch.randint(60, (60,), generator=generator)], *STANDARD, groups=2
+        ).value
+        for _ in range(100)
+    ]
+    whole = leaderboard.jackknifed(points, *STANDARD, groups=2).value
+    assert sum(draws) / 100 - whole > 4 * float(torch.tensor(draws).std()) / 10
+
+
+def test_a_statement_is_decided_by_its_interval(leaderboard):
+    def word(*ratio):
+        return leaderboard.Verdict("", "", leaderboard.Ratio(*ratio)).word
+
+    assert word(0.8, 0.7, 0.9) == "holds" and word(0.9, 0.8, 1.1) == "holds, within the interval"
+    assert word(1.2, 1.1, 1.3) == "**fails**" and word(1.1, 0.9, 1.2) == "**fails**, within the interval"

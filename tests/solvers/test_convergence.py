@@ -8,6 +8,7 @@ import pytest
 import torch
 from oracles import ONE_SIDED, mixture, seeded
 from plan_tools import gaussian_through
+from stand_ins import Stored
 
 from girsanov import exact, processes, solvers
 from girsanov.noise import Noise
@@ -336,3 +337,11 @@ def test_predictor_corrector_spends_the_calls_it_states():
             sampler = PredictorCorrector(VP, grid("uniform", 5), predictor, corrections)
             sampler(model, torch.zeros(2, 3), generator=Noise(0))
             assert model.calls == sampler.calls
+
+
+def test_predictor_corrector_serves_models_that_store_other_words():
+    sampler = PredictorCorrector(VP, grid("uniform", 5))
+    x, model = torch.randn(4, 3, generator=seeded(0), dtype=torch.float64), mixture().denoiser(VP)
+    whole = sampler(model, x, generator=Noise(0))
+    for word in ("noise", "data", "velocity", "noise"):
+        torch.testing.assert_close(sampler(Stored(model, word), x, generator=Noise(0)), whole)

@@ -88,6 +88,16 @@ class PredictorCorrector:
         make = self.predictor or reverse_diffusion
         return tuple(make(self.process, step) for step in pairwise(self.times))
 
+    @cached_property
+    def _recasts(self) -> dict[tuple[int, tuple[str, ...]], Plan]:
+        """The predictions in the words of the models met so far: to recast one takes longer than to run it."""
+        return {}
+
+    def _prediction(self, i: int, stored: tuple[str, ...]) -> Plan:
+        if (i, stored) not in self._recasts:
+            self._recasts[i, stored] = self.predictions[i].recast(stored)
+        return self._recasts[i, stored]
+
     @property
     def calls(self) -> int:
         """Denoiser calls per sample."""
@@ -110,15 +120,16 @@ class PredictorCorrector:
         """
         require(model.process == self.process, "the sampler was made for another process", Unsuitable)
         source = as_source(generator)
+        corrector = source.child(1)
         for i, (s, t) in enumerate(pairwise(self.times)):
             for k in range(self.corrections):
                 score = model.score(x, s, cond=cond, anchor=anchor)
-                noise = source.child(1).draw(x, i * self.corrections + k)
-                x = self._correct(x, score, noise, s, t)
+                x = self._correct(x, score, corrector.draw(x, i * self.corrections + k), s, t)
                 x = x if edit is None else edit(s, x)
             if self.predictor is None and t > 0:
                 continue
-            x = run(self.predictions[i], model, x, cond=cond, anchor=anchor, generator=source.child(2 + i))
+            plan = self._prediction(i, model.stored)
+            x = run(plan, model, x, cond=cond, anchor=anchor, generator=source.child(2 + i))
             x = x if edit is None else edit(t, x)
         return x
 
