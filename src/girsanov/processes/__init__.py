@@ -30,6 +30,7 @@ from girsanov.processes.constructors import (
     Trigonometric,
 )
 from girsanov.processes.interpolant import Interpolant
+from girsanov.processes.remembering import Fractional
 from girsanov.processes.simulation import simulate
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "CosineVP",
     "Diffusion",
     "DiscreteVP",
+    "Fractional",
     "GaussianConditional",
     "Geometric",
     "Interpolant",

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from girsanov.errors import choose
 from girsanov.processes.interpolant import Interpolant
+from girsanov.processes.remembering import Remembering
 
 
 class Saved(Protocol):
@@ -20,7 +21,7 @@ class Saved(Protocol):
     def from_config(cls, config: dict) -> Any: ...
 
 
-KINDS: dict[str, type[Saved]] = {"interpolant": Interpolant}
+KINDS: dict[str, type[Saved]] = {"interpolant": Interpolant, "remembering": Remembering}
 """The kinds of process by the name they are saved under."""
 
 
