@@ -29,7 +29,7 @@ from __future__ import annotations
 import math
 from dataclasses import asdict, dataclass
 from itertools import pairwise
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -78,7 +78,6 @@ class Interpolant:
     t_min: float = 1e-3
     law: Law = normal
     chart: str = "identity"
-    augmented: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         choose(self.chart, CHARTS, "chart")

@@ -13,8 +13,9 @@ Only X has to be learned. With η = Σ_YY⁻¹ Σ_YX and σ² = Σ_XX - Σ_XY η
 
     x_t - η·Y_t = α x_0 + σ z,
 
-an interpolant like any other: networks and objectives see it as one, and `solvers.augmented` shifts its state by
-the memories. The memories start from N(0, 10⁻⁴), which keeps Σ_YY regular at t = 0.
+an interpolant like any other, independent of Y_t: networks, objectives and all solvers see it as one, and
+`solvers.augmented` reverses X with its memories as in the paper. These start from N(0, 10⁻⁴), which keeps Σ_YY
+regular at t = 0.
 
 Oracle: Σ_t against simulated paths; H = ½ without memories is VP or VE (tests/processes/test_remembering.py).
 Source: Nobis et al. (2024), Generative fractional diffusion models, sections 3 and 4.
@@ -27,7 +28,7 @@ import warnings
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,7 +38,7 @@ from girsanov.errors import InputError, choose, require
 from girsanov.noise import Randomness, as_source
 from girsanov.processes.fractional import geometric_rates, markov_weights
 from girsanov.processes.functions import exp, log
-from girsanov.processes.interpolant import REFERENCE, Interpolant, check_times
+from girsanov.processes.interpolant import Interpolant, check_times
 from girsanov.processes.schedules import LinearVP, Schedule, VEGeometric
 from girsanov.typing import Scalar
 
@@ -91,6 +92,8 @@ class MemorySchedule(Schedule):
 
     def _log_variance(self, t: Scalar) -> tuple[Scalar, Scalar]:
         """log σ² and its derivative in log t, by cubic interpolation."""
+        nodes: Any
+        slopes: Any
         nodes, slopes, step = *self._table, -math.log(FIRST) / (NODES - 1)
         place = (log(t) - math.log(FIRST)) / step
         if isinstance(t, float | int):
@@ -108,7 +111,7 @@ class MemorySchedule(Schedule):
             value, slope = before if place < 0 else inside
             return float(value), float(slope)
         where = torch.where if isinstance(t, Tensor) else np.where
-        return tuple(where(place < 0, x, y) for x, y in zip(before, inside))  # type: ignore[arg-type, return-value]
+        return tuple(where(place < 0, x, y) for x, y in zip(before, inside))  # type: ignore[return-value]
 
     # The state with its memories.
 
@@ -146,7 +149,11 @@ class MemorySchedule(Schedule):
         """Σ_t of (X, Y¹, …, Y^K) given x_0, (K + 1, K + 1)."""
         row = self._solution(t)
         full = np.empty((self.factors + 1, self.factors + 1))
-        full[0, 0], full[0, 1:], full[1:, 0] = row[0] * self._gain**2, row[1:] * self._gain, row[1:] * self._gain
+        full[0, 0], full[0, 1:], full[1:, 0] = (
+            row[0] * self._gain**2,
+            row[1:] * self._gain,
+            row[1:] * self._gain,
+        )
         full[1:, 1:] = self._memory_covariance(t)
         return full
 
@@ -205,20 +212,10 @@ class MemorySchedule(Schedule):
 class Remembering(Interpolant):
     """An interpolant whose state has memories beside it: `Fractional` makes one.
 
-    `perturb` and `reference` draw x_t - η·Y_t and X_1; `simulate` draws X with its memories behind it. Plans of
-    solvers move x_t alone and are refused; `sample` takes `solvers.augmented`.
+    As an interpolant it is x_t - η·Y_t; `simulate` draws X itself.
     """
 
-    augmented: ClassVar[bool] = True
     schedule: MemorySchedule
-
-    def reference(
-        self, like: Tensor, *, anchor: Tensor | None = None, generator: Randomness = None
-    ) -> Tensor:
-        """Draw X_1, (B, *shape), of the second moment that data of unit variance have."""
-        self.check_end(anchor, "anchor")
-        alpha, std = self.schedule.values(1.0)[0], math.sqrt(self.schedule.covariance(1.0)[0, 0])
-        return math.hypot(alpha, std) * as_source(generator).draw(like, REFERENCE)
 
     def simulate(
         self, x0: Tensor, times: Tensor, *, end: Tensor | None = None, generator: Randomness = None
@@ -304,7 +301,10 @@ def Fractional(
     """
     require(factors >= 0, f"factors is {factors}; give at least 0")
     if factors == 0:
-        require(hurst == 0.5, f"hurst is {hurst}; without memories noise is Brownian, so give hurst=0.5 or factors=2")
+        require(
+            hurst == 0.5,
+            f"hurst is {hurst}; without memories noise is Brownian, so give hurst=0.5 or factors=2",
+        )
         return Interpolant(choose(base, BASES, "base")())
     schedule = MemorySchedule(hurst, factors, fastest, base)
     if schedule.cost > 0.05:

@@ -1,6 +1,7 @@
 """Samplers as data, the loop that runs them, and likelihood."""
 
 from girsanov.solvers.analytic import GaussianFlow, Skipped
+from girsanov.solvers.augmented import Augmented, augmented
 from girsanov.solvers.builder import Affine, PlanBuilder, Prediction
 from girsanov.solvers.churn import Interval, edm_churn, restart
 from girsanov.solvers.diffusers import from_diffusers, to_diffusers
@@ -39,6 +40,7 @@ __all__ = [
     "SOLVERS",
     "TABLEAUS",
     "Affine",
+    "Augmented",
     "EVODiff",
     "Endpoints",
     "Evolved",
@@ -61,6 +63,7 @@ __all__ = [
     "TimeShift",
     "adams_bashforth",
     "ancestral",
+    "augmented",
     "ddim",
     "ddpm_rf_grid",
     "deis",

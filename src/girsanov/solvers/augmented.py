@@ -29,7 +29,6 @@ from torch import Tensor
 from girsanov.denoiser import AbstractDenoiser
 from girsanov.errors import Unsuitable, require
 from girsanov.noise import Randomness, as_source
-from girsanov.processes.base import like_batch
 from girsanov.processes.remembering import Remembering
 from girsanov.solvers.grids import Times, resolve
 from girsanov.solvers.run import check_finite
@@ -67,17 +66,20 @@ class Augmented:
         anchor: Tensor | None = None,
         generator: Randomness = None,
     ) -> Tensor:
-        """Sample from X_1 = x, (B, *shape); the memories are drawn given it.
+        """Sample from X_1 - η·Y_1 = x, (B, *shape), which is independent of the memories Y_1.
 
         Raises:
             Unsuitable: a model of another process.
             NotFinite: the model answered with NaN or infinity.
         """
         process = self.process
-        require(model.process == process, f"this sampler is for {process!r}, not {model.process!r}", Unsuitable)
+        require(
+            model.process == process, f"this sampler is for {process!r}, not {model.process!r}", Unsuitable
+        )
         process.check_anchor(anchor)
         source, steps = as_source(generator), list(pairwise(self.times))
-        y = self._memories(x, source.draw(x[..., None].expand(*x.shape, process.schedule.factors), MEMORIES))
+        y = self._memories(source.draw(x[..., None].expand(*x.shape, process.schedule.factors), MEMORIES))
+        x = x + y @ self._row(process.schedule.regression(self.times[0]), x)
         for i, (s, t) in enumerate(steps, 1):
             shift = y @ self._row(process.schedule.regression(s), x)
             if t == 0:
@@ -89,13 +91,10 @@ class Augmented:
         check_finite(x, f"after {self.calls} calls")
         return x
 
-    def _memories(self, x: Tensor, noise: Tensor) -> Tensor:
-        """Draw Y_1 given X_1 = x, (B, *shape, K)."""
-        full = self.process.schedule.covariance(1.0)
-        slope = full[1:, 0] / full[0, 0]
-        values, vectors = np.linalg.eigh(full[1:, 1:] - np.outer(slope, full[0, 1:]))
-        root = torch.from_numpy(vectors * np.sqrt(np.maximum(values, 0.0))).to(x)
-        return x[..., None] * self._row(slope, x) + noise @ root.mT
+    def _memories(self, noise: Tensor) -> Tensor:
+        """Y at the first time, (B, *shape, K), from standard normals."""
+        root = np.linalg.cholesky(self.process.schedule.covariance(self.times[0])[1:, 1:])
+        return noise @ torch.from_numpy(root).to(noise).mT
 
     def _push(self, z: Tensor, y: Tensor, t: float) -> Tensor:
         """u = G·score, (B, *shape)."""

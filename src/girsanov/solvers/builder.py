@@ -117,12 +117,6 @@ class PlanBuilder:
         order: int | None = None,
         predicts: tuple[str, ...] | None = None,
     ) -> None:
-        require(
-            not process.augmented,
-            f"{name} moves x_t alone, and {process!r} has memories beside it; leave the solver out, or take "
-            "solvers.augmented",
-            Unsuitable,
-        )
         self.process, self.name, self.source, self.order = process, name, source, order
         self.predicts = predicts or storage(process)
         self.start = Affine({(INITIAL, 0, 0): 1.0})
