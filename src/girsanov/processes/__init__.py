@@ -56,6 +56,7 @@ from girsanov.processes.lie import SE3Diffusion, se3_exp, se3_log, so3_exp, so3_
 from girsanov.processes.masked import Masked
 from girsanov.processes.poisson import Poisson
 from girsanov.processes.polygons import Polygon
+from girsanov.processes.remembering import Fractional
 from girsanov.processes.sets import Box, ConstraintSet, Faceted, Polytope, Simplex, SPDTrace, Union
 from girsanov.processes.simulation import SIMULATORS, simulate
 from girsanov.processes.stable import (
@@ -93,6 +94,7 @@ __all__ = [
     "Ended",
     "Events",
     "Faceted",
+    "Fractional",
     "FractionalBrownianMotion",
     "GaussianConditional",
     "Geometric",

@@ -12,6 +12,7 @@ from girsanov.errors import choose
 from girsanov.processes.constrained import Constrained
 from girsanov.processes.interpolant import Interpolant
 from girsanov.processes.masked import Masked
+from girsanov.processes.remembering import Remembering
 
 
 class Saved(Protocol):
@@ -24,6 +25,7 @@ class Saved(Protocol):
 
 KINDS: dict[str, type[Saved]] = {
     "interpolant": Interpolant,
+    "remembering": Remembering,
     "masked": Masked,
     "constrained": Constrained,
 }

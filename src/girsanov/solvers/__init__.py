@@ -1,6 +1,7 @@
 """Samplers as data, the loop that runs them, and likelihood."""
 
 from girsanov.solvers.analytic import GaussianFlow, Skipped
+from girsanov.solvers.augmented import Augmented, augmented
 from girsanov.solvers.builder import Affine, PlanBuilder, Prediction
 from girsanov.solvers.categorical import (
     TopK,
@@ -55,6 +56,7 @@ __all__ = [
     "TABLEAUS",
     "Affine",
     "AncestralMasked",
+    "Augmented",
     "Decoded",
     "Diagnosis",
     "EVODiff",
@@ -84,6 +86,7 @@ __all__ = [
     "Watched",
     "adams_bashforth",
     "ancestral",
+    "augmented",
     "ddim",
     "ddpm_rf_grid",
     "deis",
