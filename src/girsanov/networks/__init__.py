@@ -10,17 +10,18 @@ from girsanov.networks.registry import NETWORKS, build, register
 from girsanov.networks.tokens import TokenTransformer
 from girsanov.networks.unet import UNet
 
-__all__ = ["MLP", "NETWORKS", "Classifier", "DiT", "TokenTransformer", "UNet", "build", "register"]
 __all__ = [
     "MLP",
     "NETWORKS",
+    "AnchoredUNet",
+    "Beside",
     "Classifier",
     "DiT",
+    "GradientOf",
     "PointMatcher",
+    "TokenTransformer",
     "UNet",
     "build",
     "register",
     "weighted_kabsch",
 ]
-__all__ = ["MLP", "NETWORKS", "Classifier", "DiT", "GradientOf", "UNet", "build", "register"]
-__all__ = ["MLP", "NETWORKS", "AnchoredUNet", "Beside", "Classifier", "DiT", "UNet", "build", "register"]

@@ -176,7 +176,7 @@ def restorer(process: Interpolant, worsen: Worsening, seed: int, steps: int) -> 
         model = Denoiser(net, process, data_std=DATA_STD)
         fit(model, score_matching(times=own_times), x, end=worse, steps=steps, config=settings(seed))
     else:
-        model = Denoiser(restoration.Beside(net), process, data_std=DATA_STD)
+        model = Denoiser(networks.Beside(net), process, data_std=DATA_STD)
         fit(model, score_matching(), x, cond=worse, steps=steps, config=settings(seed))
     return model
 
