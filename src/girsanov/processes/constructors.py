@@ -14,6 +14,7 @@ from girsanov.errors import require
 from girsanov.noise import Stable, StudentT
 from girsanov.processes import schedules
 from girsanov.processes.interpolant import Interpolant
+from girsanov.processes.remembering import Fractional
 from girsanov.processes.residual import ResidualTable, cut_at_half, linear_pro
 from girsanov.processes.reverting import ConstantReversion, CosineReversion, ExplodingReversion
 from girsanov.processes.twosided import TwoSided
@@ -192,7 +193,7 @@ PROCESSES: dict[str, Callable[..., Interpolant]] = {
     constructor.__name__: constructor
     for constructor in (
         VP, CosineVP, SubVP, VE, EDM, OrnsteinUhlenbeck, RectifiedFlow, Trigonometric, Levy, PoissonFlow, Geometric,
-        BrownianBridge, MeanReverting, OUVE, Residual, StochasticInterpolant,
+        Fractional, BrownianBridge, MeanReverting, OUVE, Residual, StochasticInterpolant,
     )
 }  # fmt: skip
 """The constructors by name, for the command line."""
