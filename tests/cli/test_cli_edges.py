@@ -21,6 +21,7 @@ NAMES = [
     "search",
     "likelihood",
     "restore",
+    "diagnose",
     "enhance",
     "evaluate",
     "plan",
