@@ -1,15 +1,46 @@
-"""Restoring what was measured: inpainting, colorization, regeneration of a guess, and speech."""
+"""Restoring what was measured: operators, posterior samplers, regeneration of a guess, and speech."""
 
+from girsanov.inverse.linear import (
+    BlockDownsampling,
+    CircularBlur,
+    Colorization,
+    DenseOperator,
+    Inpainting,
+    MaskedFourier,
+    dense,
+)
+from girsanov.inverse.measurement import GaussianNoise, Measurement, PoissonNoise
+from girsanov.inverse.nonlinear import ClippedRange, DifferentiableForwardModel, PhaseRetrieval
+from girsanov.inverse.operators import Linear, MeasurementOperator, Spectral
+from girsanov.inverse.posterior import PosteriorSampler, posterior
 from girsanov.inverse.regeneration import Regeneration, Regenerator, regeneration
 from girsanov.inverse.replacement import colorize, inpaint
 from girsanov.inverse.speech import enhance, speech_sampler
 
 __all__ = [
+    "BlockDownsampling",
+    "CircularBlur",
+    "ClippedRange",
+    "Colorization",
+    "DenseOperator",
+    "DifferentiableForwardModel",
+    "GaussianNoise",
+    "Inpainting",
+    "Linear",
+    "MaskedFourier",
+    "Measurement",
+    "MeasurementOperator",
+    "PhaseRetrieval",
+    "PoissonNoise",
+    "PosteriorSampler",
     "Regeneration",
     "Regenerator",
+    "Spectral",
     "colorize",
+    "dense",
     "enhance",
     "inpaint",
+    "posterior",
     "regeneration",
     "speech_sampler",
 ]
