@@ -122,11 +122,11 @@ class Spectral(Linear):
 
     def coordinates(self, y: Tensor) -> Tensor:
         """Uᵀ y, (B, d), 0 where nothing is measured; noise of unit variance in y has it here."""
-        return self.into(self.adjoint(y)) * _inverse(self.singular_values).to(y)
+        return self.into(self.adjoint(y)) * inverse_values(self.singular_values).to(y)
 
     def pinv(self, y: Tensor) -> Tensor:
         """A⁺ y: of all x with the least |y - A x| the shortest, (B, *shape)."""
-        return self.out_of(self.coordinates(y) * _inverse(self.singular_values).to(y))
+        return self.out_of(self.coordinates(y) * inverse_values(self.singular_values).to(y))
 
     def prox(self, x: Tensor, y: Tensor, rho: float) -> Tensor:
         """argmin_u |y - A u|² + ρ |u - x|², (B, *shape), for ρ > 0."""
@@ -162,6 +162,6 @@ def _dot(a: Tensor, b: Tensor) -> Tensor:
     return (a * b).flatten(1).sum(1).reshape(-1, *[1] * (a.ndim - 1))
 
 
-def _inverse(values: Tensor) -> Tensor:
+def inverse_values(values: Tensor) -> Tensor:
     """1/s, and 0 where s is 0 beside the largest."""
     return torch.where(values > TINY * values.max(), 1 / values.clamp(min=1e-300), 0.0)
