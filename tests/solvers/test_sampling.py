@@ -141,6 +141,17 @@ def test_bad_arguments_are_refused(options, message):
         sample(mixture().denoiser(VP), **{"n": 4, **options})
 
 
+def test_between_two_laws_it_starts_from_the_second_and_the_model_is_not_told():
+    """x_0 ~ N(0, 4), x_1 ~ N(5, 1) apart: the flow is the increasing map of one law to the other."""
+    process = processes.StochasticInterpolant(latent="none")
+    laws = (exact.GaussianMixture(torch.tensor([[m]]), v) for m, v in ((0.0, 4.0), (5.0, 1.0)))
+    model, end = exact.MixtureInterpolant(*laws, process), torch.tensor([[3.0], [5.0], [7.0]])
+    x = sample(model, 3, anchor=end, plan=solvers.heun(process, grid("uniform", 200)), seed=0, batch_size=2)
+    torch.testing.assert_close(x, 2 * (end - 5), atol=1e-3, rtol=0)
+    with pytest.raises(InputError, match="give anchor="):
+        sample(model, 3)
+
+
 def test_an_unknown_shape_is_asked_for():
     model = Denoiser(nn.Identity(), VP)
     with pytest.raises(InputError, match="shape="):

@@ -7,7 +7,7 @@ import torch
 
 from girsanov.errors import InputError
 from girsanov.noise import Noise
-from girsanov.transport import Independent, MinibatchOT
+from girsanov.transport import Independent, MinibatchOT, RestorationCoupling
 
 
 def draw(*shape, seed=0):
@@ -115,3 +115,38 @@ def test_bad_input_is_refused():
         MinibatchOT()(x, draw(4, 3))
     with pytest.raises(InputError, match="x1 holds 1 value"):
         MinibatchOT()(x, torch.where(torch.arange(8).reshape(4, 2) == 5, torch.nan, 0.0))
+
+
+def test_restoration_starts_at_the_estimate_plus_noise():
+    x0, x1 = draw(400, 8), draw(400, 8, seed=1)
+    assert torch.equal(RestorationCoupling(lambda y: 2 * y, 0.0)(x0, x1), 2 * x1)
+    coupling = RestorationCoupling(lambda y: 2 * y, 0.3)
+    noise = (coupling(x0, x1, cond={"any": x0}, generator=Noise(3)) - 2 * x1) / 0.3
+    n = noise.numel()
+    assert abs(float(noise.mean())) < 5 / n**0.5 and abs(float(noise.var()) - 1) < 5 * (2 / n) ** 0.5
+    parts = [
+        coupling(x0[:90], x1[:90], generator=Noise(3)),
+        coupling(x0[90:], x1[90:], generator=Noise(3, 90)),
+    ]
+    torch.testing.assert_close(torch.cat(parts) - 2 * x1, 0.3 * noise)
+
+
+def test_the_estimate_takes_no_gradient():
+    x1 = draw(5, 2).requires_grad_()
+    assert not RestorationCoupling(lambda y: 2 * y)(draw(5, 2), x1, generator=Noise(0)).requires_grad
+
+
+def test_restoration_refuses_a_predictor_that_learns_and_other_bad_input():
+    learning = torch.nn.Linear(2, 2)
+    frozen = torch.nn.Linear(2, 3).eval().requires_grad_(False)
+    for says, call in {
+        "still learns": lambda: RestorationCoupling(learning),
+        "freeze it": lambda: RestorationCoupling(torch.nn.Linear(2, 2).requires_grad_(False)),
+        "std is -1": lambda: RestorationCoupling(frozen, -1),
+        "std is nan": lambda: RestorationCoupling(frozen, float("nan")),
+        "give a function": lambda: RestorationCoupling("mean"),
+        "keep the shape": lambda: RestorationCoupling(frozen)(draw(4, 2).float(), draw(4, 2).float()),
+        "4 rows and x1 5": lambda: RestorationCoupling(frozen)(draw(4, 2), draw(5, 2)),
+    }.items():
+        with pytest.raises(InputError, match=says):
+            call()

@@ -13,6 +13,7 @@ from girsanov.inverse.measurement import GaussianNoise, Measurement, PoissonNois
 from girsanov.inverse.nonlinear import ClippedRange, DifferentiableForwardModel, PhaseRetrieval
 from girsanov.inverse.operators import Linear, MeasurementOperator, Spectral
 from girsanov.inverse.posterior import PosteriorSampler, posterior
+from girsanov.inverse.posterior_mean_flow import PosteriorMeanFlow
 from girsanov.inverse.regeneration import Regeneration, Regenerator, regeneration
 from girsanov.inverse.replacement import colorize, inpaint
 from girsanov.inverse.speech import enhance, speech_sampler
@@ -32,6 +33,7 @@ __all__ = [
     "MeasurementOperator",
     "PhaseRetrieval",
     "PoissonNoise",
+    "PosteriorMeanFlow",
     "PosteriorSampler",
     "Regeneration",
     "Regenerator",

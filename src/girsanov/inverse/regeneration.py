@@ -21,11 +21,12 @@ import torch
 from torch import Tensor, nn
 
 from girsanov.denoiser import Denoiser
-from girsanov.errors import InputError, Unsuitable, require, require_finite
+from girsanov.errors import InputError, Unsuitable, require
+from girsanov.inverse.guesses import check_steps, restored
 from girsanov.noise import Randomness
 from girsanov.objectives import Objective, score_matching
 from girsanov.processes import GaussianConditional, Interpolant
-from girsanov.solvers import grid, reverse_diffusion, sample
+from girsanov.solvers import grid, reverse_diffusion
 from girsanov.solvers.sampling import Sampler
 from girsanov.typing import Shape, Tree
 
@@ -123,30 +124,22 @@ class Regenerator(nn.Module):
         Raises:
             InputError: NaN in y, steps below 1, a predictor that changes the shape.
         """
-        require(
-            isinstance(steps, int) and steps >= 1, f"steps is {steps!r}; give a whole number of at least 1"
-        )
-        require(y.ndim >= 2, f"y is {tuple(y.shape)}; give (n, *shape)")
-        require_finite(y, "y")
-        was_training, place = self.training, next(self.parameters(), y).device
+        check_steps(steps)
+        process, was_training = self.process, self.training
+        assert isinstance(process, Interpolant)
         self.eval()
         try:
-            with torch.no_grad():
-                guess = torch.cat([self.predict(part.to(place)) for part in y.split(batch_size)])
+            return restored(
+                self.denoiser,
+                y,
+                lambda part, source: self.predict(part),
+                plan or reverse_diffusion(process, grid("uniform", steps)).recast(self.stored),
+                cond=self.beside(y),
+                batch_size=batch_size,
+                seed=seed,
+            )
         finally:
             self.train(was_training)
-        process = self.process
-        assert isinstance(process, Interpolant)
-        return sample(
-            self.denoiser,
-            len(y),
-            cond=self.beside(y),
-            anchor=guess,
-            plan=plan or reverse_diffusion(process, grid("uniform", steps)).recast(self.stored),
-            batch_size=batch_size,
-            seed=seed,
-            shape=tuple(y.shape[1:]),
-        )
 
 
 @dataclass(frozen=True)

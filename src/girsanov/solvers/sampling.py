@@ -79,7 +79,7 @@ def sample(
         model: a trained or exact denoiser.
         n: how many, at least 0.
         cond: what to condition on: one class number for all, or a batch-first tree of n.
-        anchor: (n, *shape), x_1 of a process that has one.
+        anchor: (n, *shape), x_1 of a process that has one; a second marginal is only where sampling starts.
         steps: steps of the grid, when no plan is given.
         solver: a name (see `SOLVERS`) or a function; by default the `recommended` rule.
         plan: a ready sampler, instead of steps and solver.
@@ -102,9 +102,8 @@ def sample(
     source, cond = as_source(None if seed is None else Noise(seed)), _whole(cond, n)
     _check(cond, n, "cond")
     _check(anchor, n, "anchor")
-    charted = isinstance(process, AffineConditional)
+    like, charted = next(model.parameters(), torch.empty(0)), isinstance(process, AffineConditional)
     anchor = anchor if anchor is None or not charted else process.into(anchor)
-    like = next(model.parameters(), torch.empty(0))
     was_training, parts = model.training, [like.new_empty(0, *shape)]  # type: ignore[misc]
     model.eval()
     try:
@@ -114,7 +113,8 @@ def sample(
                 ends, some = _part(anchor, rows, like.device), _part(cond, rows, like.device)
                 x = like.new_empty(rows.stop - first, *shape)  # type: ignore[misc]
                 x = process.reference(x, anchor=ends, generator=part)
-                parts.append(sampler(model, x, cond=some, anchor=ends, generator=part))
+                told = None if charted and process.end == "marginal" else ends
+                parts.append(sampler(model, x, cond=some, anchor=told, generator=part))
     finally:
         model.train(was_training)
     samples = torch.cat(parts[n > 0 :])  # the first part is empty

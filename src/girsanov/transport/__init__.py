@@ -1,6 +1,6 @@
 """Moving one set of points, or one Gaussian, onto another at least cost."""
 
-from girsanov.transport.couplings import Coupling, Independent, MinibatchOT
+from girsanov.transport.couplings import Coupling, Independent, MinibatchOT, RestorationCoupling
 from girsanov.transport.exact import wasserstein
 from girsanov.transport.gaussian import GaussianMap, gaussian_map, gaussian_w2
 from girsanov.transport.sinkhorn import SinkhornResult, sinkhorn
@@ -10,6 +10,7 @@ __all__ = [
     "GaussianMap",
     "Independent",
     "MinibatchOT",
+    "RestorationCoupling",
     "SinkhornResult",
     "gaussian_map",
     "gaussian_w2",
