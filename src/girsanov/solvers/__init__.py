@@ -19,6 +19,7 @@ from girsanov.solvers.evodiff import EVODiff
 from girsanov.solvers.evolution import Evolved, search_schedule
 from girsanov.solvers.exponential import adams_bashforth, exponential
 from girsanov.solvers.grids import Grid, ddpm_rf_grid, fine_start, grid, u_shaped_grid
+from girsanov.solvers.inversion import invert
 from girsanov.solvers.langevin import PredictorCorrector
 from girsanov.solvers.levy import levy
 from girsanov.solvers.likelihood import flow, log_likelihood, variational_bound
@@ -109,6 +110,7 @@ __all__ = [
     "heavy_ball",
     "heun",
     "hyvarinen_score",
+    "invert",
     "levy",
     "log_likelihood",
     "make_plan",
