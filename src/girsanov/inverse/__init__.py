@@ -1,5 +1,6 @@
 """Restoring what was measured: operators, posterior samplers, regeneration of a guess, and speech."""
 
+from girsanov.inverse.latent_transport import LatentTransport
 from girsanov.inverse.linear import (
     BlockDownsampling,
     CircularBlur,
@@ -27,6 +28,7 @@ __all__ = [
     "DifferentiableForwardModel",
     "GaussianNoise",
     "Inpainting",
+    "LatentTransport",
     "Linear",
     "MaskedFourier",
     "Measurement",
