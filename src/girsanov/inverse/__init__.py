@@ -1,6 +1,7 @@
 """Restoring what was measured: operators, posterior samplers, regeneration of a guess, and speech."""
 
 from girsanov.inverse.guided import DPS, PiGDM
+from girsanov.inverse.latent_transport import LatentTransport
 from girsanov.inverse.linear import (
     BlockDownsampling,
     CircularBlur,
@@ -38,6 +39,7 @@ __all__ = [
     "DifferentiableForwardModel",
     "GaussianNoise",
     "Inpainting",
+    "LatentTransport",
     "Linear",
     "MaskedFourier",
     "Measurement",
