@@ -12,6 +12,7 @@ Oracle: inverse(forward(v)) = v, scipy's transform, normal scores of normal draw
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -116,7 +117,7 @@ class ScaleMap:
 
 
 Map = PowerMap | RankMap | ScaleMap
-MAPS = {"power": PowerMap.learn, "rank": RankMap.learn}
+MAPS: dict[str, Callable[[np.ndarray], Map]] = {"power": PowerMap.learn, "rank": RankMap.learn}
 
 
 def learn_map(kind: str, values: np.ndarray) -> Map:
