@@ -21,6 +21,12 @@ from girsanov.inverse.replacement import colorize, inpaint
 from girsanov.inverse.samples import PosteriorSamples
 from girsanov.inverse.smc import SMC
 from girsanov.inverse.spectral import DDRM
+"""Restoring what was measured: inpainting, colorization, regeneration of a guess, speech, tables with holes."""
+
+from girsanov.inverse.imputation import LAGS, Imputation, TableImputer, impute
+from girsanov.inverse.regeneration import Regeneration, Regenerator, regeneration
+from girsanov.inverse.replacement import colorize, inpaint
+from girsanov.inverse.selection import Prior
 from girsanov.inverse.speech import enhance, speech_sampler
 from girsanov.inverse.splitting import DDNM, DiffPIR, RePaint
 from girsanov.inverse.variational import REDDiff
@@ -55,9 +61,16 @@ __all__ = [
     "Regeneration",
     "Regenerator",
     "Spectral",
+    "LAGS",
+    "Imputation",
+    "Prior",
+    "Regeneration",
+    "Regenerator",
+    "TableImputer",
     "colorize",
     "dense",
     "enhance",
+    "impute",
     "inpaint",
     "posterior",
     "regeneration",

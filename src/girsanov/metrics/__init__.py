@@ -14,6 +14,7 @@ is judged and y the data; only `precision_recall` and the `nearest_*` functions 
 | is a learned field a gradient? | `jacobian_asymmetry`, `circulation`, `line_integral` |
 | which of its errors do harm? | `helmholtz_projection`, `gauge_residual`, `transport_error` |
 | how many dimensions have the data? | `flow_singular_values`, `estimate_dimension` |
+| are draws a good forecast, and honest? | `crps`: one value a number; `draw_interval`, `interval_coverage` |
 | how good is enhanced speech? | `si_sdr`, `estoi`, `log_spectral_distance`: (B,) |
 | what do trajectories look like? | `planarity`, `emergence_times` |
 """
@@ -37,6 +38,7 @@ from girsanov.metrics.fields import (
     jacobian_asymmetry,
     line_integral,
 )
+from girsanov.metrics.forecasts import crps, draw_interval, interval_coverage
 from girsanov.metrics.intrinsic_dimension import estimate_dimension, flow_singular_values
 from girsanov.metrics.likelihood import bits_per_dim
 from girsanov.metrics.sliced import sliced_wasserstein
@@ -55,6 +57,8 @@ __all__ = [
     "bootstrap_interval",
     "circles",
     "circulation",
+    "crps",
+    "draw_interval",
     "emergence_times",
     "energy_distance",
     "estimate_dimension",
@@ -63,6 +67,7 @@ __all__ = [
     "frechet_distance",
     "gauge_residual",
     "helmholtz_projection",
+    "interval_coverage",
     "jacobian_asymmetry",
     "line_integral",
     "log_spectral_distance",
