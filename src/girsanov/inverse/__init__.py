@@ -1,5 +1,12 @@
 """Restoring what was measured: operators, posterior samplers, regeneration of a guess, and speech."""
 
+from girsanov.inverse.deep_variational import (
+    GammaPrecision,
+    ScoreDVI,
+    VariationalImage,
+    blind_noise_level,
+    score_surrogate,
+)
 from girsanov.inverse.linear import (
     BlockDownsampling,
     CircularBlur,
@@ -25,6 +32,7 @@ __all__ = [
     "Colorization",
     "DenseOperator",
     "DifferentiableForwardModel",
+    "GammaPrecision",
     "GaussianNoise",
     "Inpainting",
     "Linear",
@@ -37,12 +45,16 @@ __all__ = [
     "PosteriorSampler",
     "Regeneration",
     "Regenerator",
+    "ScoreDVI",
     "Spectral",
+    "VariationalImage",
+    "blind_noise_level",
     "colorize",
     "dense",
     "enhance",
     "inpaint",
     "posterior",
     "regeneration",
+    "score_surrogate",
     "speech_sampler",
 ]
