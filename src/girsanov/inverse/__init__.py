@@ -1,5 +1,6 @@
 """Restoring what was measured: operators, posterior samplers, regeneration of a guess, and speech."""
 
+from girsanov.inverse.boundary import FixedStart, select_start
 from girsanov.inverse.deep_variational import (
     GammaPrecision,
     ScoreDVI,
@@ -32,6 +33,7 @@ __all__ = [
     "Colorization",
     "DenseOperator",
     "DifferentiableForwardModel",
+    "FixedStart",
     "GammaPrecision",
     "GaussianNoise",
     "Inpainting",
@@ -56,5 +58,6 @@ __all__ = [
     "posterior",
     "regeneration",
     "score_surrogate",
+    "select_start",
     "speech_sampler",
 ]
