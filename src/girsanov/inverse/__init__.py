@@ -2,6 +2,14 @@
 
 from girsanov.inverse.guided import DPS, PiGDM
 from girsanov.inverse.latent_transport import LatentTransport
+from girsanov.inverse.boundary import FixedStart, select_start
+from girsanov.inverse.deep_variational import (
+    GammaPrecision,
+    ScoreDVI,
+    VariationalImage,
+    blind_noise_level,
+    score_surrogate,
+)
 from girsanov.inverse.linear import (
     BlockDownsampling,
     CircularBlur,
@@ -43,6 +51,8 @@ __all__ = [
     "DenseOperator",
     "DiffPIR",
     "DifferentiableForwardModel",
+    "FixedStart",
+    "GammaPrecision",
     "GaussianNoise",
     "Inpainting",
     "LatentTransport",
@@ -60,6 +70,7 @@ __all__ = [
     "RePaint",
     "Regeneration",
     "Regenerator",
+    "ScoreDVI",
     "Spectral",
     "LAGS",
     "Imputation",
@@ -67,6 +78,8 @@ __all__ = [
     "Regeneration",
     "Regenerator",
     "TableImputer",
+    "VariationalImage",
+    "blind_noise_level",
     "colorize",
     "dense",
     "enhance",
@@ -74,5 +87,7 @@ __all__ = [
     "inpaint",
     "posterior",
     "regeneration",
+    "score_surrogate",
+    "select_start",
     "speech_sampler",
 ]

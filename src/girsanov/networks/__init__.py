@@ -4,6 +4,7 @@ from girsanov.networks.anchored import AnchoredUNet, Beside
 from girsanov.networks.classifier import Classifier
 from girsanov.networks.conservative import GradientOf
 from girsanov.networks.dit import DiT
+from girsanov.networks.dncnn import DnCNN
 from girsanov.networks.mlp import MLP
 from girsanov.networks.registration import PointMatcher, weighted_kabsch
 from girsanov.networks.registry import NETWORKS, build, register
@@ -17,6 +18,7 @@ __all__ = [
     "Beside",
     "Classifier",
     "DiT",
+    "DnCNN",
     "GradientOf",
     "PointMatcher",
     "TokenTransformer",
