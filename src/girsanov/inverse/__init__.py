@@ -1,7 +1,5 @@
-"""Restoring what was measured: operators, posterior samplers, regeneration of a guess, and speech."""
+"""Restoring what was measured: operators, posterior samplers, guesses made better, speech, tables with holes."""
 
-from girsanov.inverse.guided import DPS, PiGDM
-from girsanov.inverse.latent_transport import LatentTransport
 from girsanov.inverse.boundary import FixedStart, select_start
 from girsanov.inverse.deep_variational import (
     GammaPrecision,
@@ -10,6 +8,9 @@ from girsanov.inverse.deep_variational import (
     blind_noise_level,
     score_surrogate,
 )
+from girsanov.inverse.guided import DPS, PiGDM
+from girsanov.inverse.imputation import LAGS, Imputation, TableImputer, impute
+from girsanov.inverse.latent_transport import LatentTransport
 from girsanov.inverse.linear import (
     BlockDownsampling,
     CircularBlur,
@@ -27,14 +28,9 @@ from girsanov.inverse.posterior_mean_flow import PosteriorMeanFlow
 from girsanov.inverse.regeneration import Regeneration, Regenerator, regeneration
 from girsanov.inverse.replacement import colorize, inpaint
 from girsanov.inverse.samples import PosteriorSamples
+from girsanov.inverse.selection import Prior
 from girsanov.inverse.smc import SMC
 from girsanov.inverse.spectral import DDRM
-"""Restoring what was measured: inpainting, colorization, regeneration of a guess, speech, tables with holes."""
-
-from girsanov.inverse.imputation import LAGS, Imputation, TableImputer, impute
-from girsanov.inverse.regeneration import Regeneration, Regenerator, regeneration
-from girsanov.inverse.replacement import colorize, inpaint
-from girsanov.inverse.selection import Prior
 from girsanov.inverse.speech import enhance, speech_sampler
 from girsanov.inverse.splitting import DDNM, DiffPIR, RePaint
 from girsanov.inverse.variational import REDDiff
@@ -43,6 +39,7 @@ __all__ = [
     "DDNM",
     "DDRM",
     "DPS",
+    "LAGS",
     "SMC",
     "BlockDownsampling",
     "CircularBlur",
@@ -54,6 +51,7 @@ __all__ = [
     "FixedStart",
     "GammaPrecision",
     "GaussianNoise",
+    "Imputation",
     "Inpainting",
     "LatentTransport",
     "Linear",
@@ -66,17 +64,13 @@ __all__ = [
     "PosteriorMeanFlow",
     "PosteriorSampler",
     "PosteriorSamples",
+    "Prior",
     "REDDiff",
     "RePaint",
     "Regeneration",
     "Regenerator",
     "ScoreDVI",
     "Spectral",
-    "LAGS",
-    "Imputation",
-    "Prior",
-    "Regeneration",
-    "Regenerator",
     "TableImputer",
     "VariationalImage",
     "blind_noise_level",
