@@ -20,6 +20,7 @@ from girsanov.data.sets import (
 )
 from girsanov.data.sources import BUILTIN
 from girsanov.data.tables import TableCodec
+from girsanov.data.texts import TextCodec
 from girsanov.data.toys import (
     TOYS,
     checkerboard,
@@ -43,6 +44,7 @@ __all__ = [
     "Recording",
     "Spectrogram",
     "TableCodec",
+    "TextCodec",
     "airports",
     "at_snr",
     "babble",
