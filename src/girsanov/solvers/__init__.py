@@ -40,6 +40,7 @@ from girsanov.solvers.pndm import pndm
 from girsanov.solvers.registration import register
 from girsanov.solvers.registry import SOLVERS, for_process, solver
 from girsanov.solvers.resfusion import resfusion
+from girsanov.solvers.reversible import OwnSteps
 from girsanov.solvers.run import Live, run, steps, trajectory
 from girsanov.solvers.rungekutta import TABLEAUS, euler, heun, rho_rk, runge_kutta
 from girsanov.solvers.sampling import Sampler, make_plan, recommended, recommended_grid, sample
@@ -68,6 +69,7 @@ __all__ = [
     "Grid",
     "Interval",
     "Live",
+    "OwnSteps",
     "Plan",
     "PlanBuilder",
     "Prediction",

@@ -11,7 +11,15 @@ from torch import Tensor
 from girsanov.denoiser import AbstractDenoiser
 from girsanov.errors import InputError, Unsuitable, require, require_finite
 from girsanov.noise import Noise, Randomness, as_source
-from girsanov.processes import AffineConditional, Constrained, Interpolant, Masked, Perturbable, need
+from girsanov.processes import (
+    AffineConditional,
+    Constrained,
+    Interpolant,
+    Masked,
+    Perturbable,
+    Reversible,
+    need,
+)
 from girsanov.solvers.constrained import ReverseWalk
 from girsanov.solvers.exponential import exponential
 from girsanov.solvers.grids import Grid
@@ -19,6 +27,7 @@ from girsanov.solvers.masked import one_by_one
 from girsanov.solvers.plan import Plan
 from girsanov.solvers.registry import Solver
 from girsanov.solvers.registry import solver as named_solver
+from girsanov.solvers.reversible import OwnSteps
 from girsanov.solvers.rungekutta import euler
 from girsanov.typing import Shape, Tree
 
@@ -104,6 +113,10 @@ def sample(
     _check(anchor, n, "anchor")
     like, charted = next(model.parameters(), torch.empty(0)), isinstance(process, AffineConditional)
     anchor = anchor if anchor is None or not charted else process.into(anchor)
+    hidden = (
+        charted and process.end == "marginal"
+    )  # sampling starts at x_1 then, and the model does not see it
+    like = next(model.parameters(), torch.empty(0))
     was_training, parts = model.training, [like.new_empty(0, *shape)]  # type: ignore[misc]
     model.eval()
     try:
@@ -115,6 +128,8 @@ def sample(
                 x = process.reference(x, anchor=ends, generator=part)
                 told = None if charted and process.end == "marginal" else ends
                 parts.append(sampler(model, x, cond=some, anchor=told, generator=part))
+                seen = None if hidden else ends
+                parts.append(sampler(model, x, cond=some, anchor=seen, generator=part))
     finally:
         model.train(was_training)
     samples = torch.cat(parts[n > 0 :])  # the first part is empty
@@ -138,6 +153,7 @@ DEFAULTS: dict[type, Callable[[AbstractDenoiser, int], Sampler]] = {
     Interpolant: make_plan,
     Masked: one_by_one,
     Constrained: lambda model, steps: ReverseWalk(steps),
+    Reversible: lambda model, steps: OwnSteps(steps),
 }
 """For each kind of process the sampler that `sample` takes, from the model and the number of steps."""
 
