@@ -1,14 +1,19 @@
-"""Denoisers that hold a denoiser: guidance towards a class, thresholding; and a filter of samples."""
+"""Denoisers that hold a denoiser: guidance towards a class, thresholding; samplers that follow a reward; a filter."""
 
 from girsanov.guidance.classifier_free_guidance import ClassifierFree, classifier_free
 from girsanov.guidance.classifier_guidance import Classified, classifier
 from girsanov.guidance.filters import reject_high_variance
 from girsanov.guidance.thresholding import Thresholded, thresholded
+from girsanov.guidance.value import BestOfN, PosteriorMeanValue, SoftValueDecoding, Value
 
 __all__ = [
+    "BestOfN",
     "Classified",
     "ClassifierFree",
+    "PosteriorMeanValue",
+    "SoftValueDecoding",
     "Thresholded",
+    "Value",
     "classifier",
     "classifier_free",
     "reject_high_variance",
