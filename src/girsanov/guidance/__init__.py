@@ -4,7 +4,9 @@ from girsanov.guidance.classifier_free_guidance import ClassifierFree, classifie
 from girsanov.guidance.classifier_guidance import Classified, classifier
 from girsanov.guidance.filters import reject_high_variance
 from girsanov.guidance.thresholding import Thresholded, thresholded
+from girsanov.guidance.twisted import TwistedSMC
 from girsanov.guidance.value import BestOfN, PosteriorMeanValue, SoftValueDecoding, Value
+from girsanov.guidance.value_model import ValueModel, fit_value
 
 __all__ = [
     "BestOfN",
@@ -13,9 +15,12 @@ __all__ = [
     "PosteriorMeanValue",
     "SoftValueDecoding",
     "Thresholded",
+    "TwistedSMC",
     "Value",
+    "ValueModel",
     "classifier",
     "classifier_free",
+    "fit_value",
     "reject_high_variance",
     "thresholded",
 ]

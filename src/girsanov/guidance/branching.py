@@ -56,14 +56,14 @@ class Mark(NamedTuple):
     alike: bool
 
 
-def marks(plan: Plan) -> tuple[Mark, ...]:
-    """One for each row, for copies that start alike."""
-    found, alike = [], True
-    for row in plan.rows:
-        alike = alike and not any(term.source == NOISE for term in row.terms)
-        settle = row.node >= 0 and not alike
-        alike = alike or settle
-        found.append(Mark(settle, alike))
+def marks(plan: Plan, *, apart: bool = False) -> tuple[Mark, ...]:
+    """One for each row; copies that start apart never agree, and are settled at the first and the last state too."""
+    found, fresh = [], apart
+    for i, row in enumerate(plan.rows):
+        fresh = fresh or any(term.source == NOISE for term in row.terms)
+        settle = row.node >= 0 and (fresh or (apart and i + 1 == len(plan.rows)))
+        fresh = fresh and not settle
+        found.append(Mark(settle, not (fresh or apart)))
     return tuple(found)
 
 
@@ -95,7 +95,7 @@ def branch(kernel: Kernel, x: Tensor, setting: Setting, settle: Settle, *, apart
         x: (B, *shape), the starts; (B·M, *shape) of copies that start apart.
         setting: the model and what it is given.
         settle: asked at every state of the grid where copies differ. With copies that start apart it is asked at
-            the first state too, answers with all B·M rows until the last, and then with one for each sample.
+            the first state and at the last, where it answers with one row for each sample, and before with all.
         apart: whether the copies start apart, and stay so.
     """
     if isinstance(kernel, AncestralMasked):
@@ -113,12 +113,12 @@ def _plan(plan: Plan, x: Tensor, setting: Setting, settle: Settle, apart: bool) 
     plan = plan if plan.predicts == model.stored else plan.recast(model.stored)
     loop = steps(plan, x if apart else x[copies.wide], copies.noise, copies.given(setting, few=False)[1])
     answers: tuple[Tensor, ...] | None = None
-    for i, (row, mark) in enumerate(zip(plan.rows, marks(plan), strict=True)):
+    for i, (row, mark) in enumerate(zip(plan.rows, marks(plan, apart=apart), strict=True)):
         _, live = loop.send(answers)
         answers, rows = None, None
-        if mark.settle or (apart and row.node == 0):
+        if mark.settle:
             rows = settle(live.state.to(x.dtype), row.t, i)
-        elif mark.alike and not apart:
+        elif mark.alike:
             rows = copies.first
         if rows is not None:
             live.reindex(rows)
