@@ -1,13 +1,14 @@
 """Posterior samplers on Gaussian data with the exact denoiser, where the posterior and its score are known."""
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 import torch
 
 from girsanov.errors import InputError, UnknownName, Unsuitable
-from girsanov.exact import Gaussian, GaussianMixture
+from girsanov.exact import ExactDenoiser, Gaussian, GaussianMixture
 from girsanov.inverse import (
     DDNM,
     DDRM,
@@ -30,6 +31,7 @@ from girsanov.inverse.guided import towards
 from girsanov.inverse.steps import levels, pulled, spans, step
 from girsanov.noise import Noise
 from girsanov.processes import EDM, VP, RectifiedFlow
+from girsanov.solvers.grids import Grid
 
 EYE = torch.eye(2, dtype=torch.float64)
 A = DenseOperator(torch.tensor([[1.0, 0.5, 0.0], [0.0, 1.0, -1.0]]))
@@ -44,6 +46,16 @@ SAMPLERS = {
     "REDDiff": REDDiff(steps=10),
     "SMC": SMC(steps=10),
 }
+
+
+class Counted(ExactDenoiser):
+    """Counts its calls."""
+
+    count = 0
+
+    def forward(self, *args, **kwargs):
+        Counted.count += 1
+        return super().forward(*args, **kwargs)
 
 
 def draw(*shape, seed=0):
@@ -169,17 +181,11 @@ def test_red_diff_rests_where_its_expected_gradient_vanishes():
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_each_level_costs_one_call(name):
-    class Counted(type(Gaussian(torch.zeros(3), 1.0).denoiser(VP()))):
-        count = 0
-
-        def forward(self, *args, **kwargs):
-            type(self).count += 1
-            return super().forward(*args, **kwargs)
-
+    Counted.count = 0
     model = Counted(Gaussian(torch.zeros(3), 1.0), VP())
     sampler = SAMPLERS[name]
     found = posterior(model, Measurement(A, torch.ones(2, 2), 0.2), 3, sampler=sampler, seed=0)
-    assert model.count == sampler.calls == found.calls
+    assert Counted.count == sampler.calls == found.calls
     assert found.x.shape == (2, 3, 3) and found.x.isfinite().all()
 
 
@@ -189,6 +195,36 @@ def test_draws_follow_from_the_seed_whatever_the_batch(name):
     whole = posterior(model, m, 4, sampler=SAMPLERS[name], seed=1).x
     parts = posterior(model, m, 4, sampler=SAMPLERS[name], seed=1, batch_size=4).x
     torch.testing.assert_close(whole, parts, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_grid_of_ones_own_counts_its_steps(name):
+    model = Counted(Gaussian(torch.zeros(3), 1.0), VP())
+    m = Measurement(A, torch.ones(1, 2), 0.2)
+    for grid in (Grid("uniform", 4), [0.9, 0.6, 0.3, 0.1, 0.0]):
+        Counted.count = 0
+        sampler = replace(SAMPLERS[name], grid=grid)
+        found = posterior(model, m, 2, sampler=sampler, seed=0)
+        assert Counted.count == sampler.calls == found.calls >= 4
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_grid_without_signal_or_end_is_refused(name):
+    m = Measurement(A, torch.ones(1, 2), 0.2)
+    with pytest.raises(InputError, match="start the grid below"):
+        model = Gaussian(torch.zeros(3), 1.0).denoiser(RectifiedFlow())
+        posterior(model, m, 2, sampler=replace(SAMPLERS[name], grid=Grid("uniform", 4)))
+    if name != "REDDiff":  # which optimizes, and has no last step
+        model, open_ended = Gaussian(torch.zeros(3), 1.0).denoiser(VP()), Grid("uniform", 4, to_zero=False)
+        with pytest.raises(InputError, match="end with an answer"):
+            posterior(model, m, 2, sampler=replace(SAMPLERS[name], grid=open_ended))
+
+
+def test_red_diff_visits_the_levels_of_ddpm_on_every_process():
+    for process in PROCESSES.values():
+        found = [process.log_snr(t) for t in REDDiff(steps=5).times(process) if t < 1]
+        assert found == pytest.approx([VP().log_snr(k / 5) for k in range(len(found), 0, -1)])
+        assert len(found) >= 4
 
 
 def test_repaint_visits_its_levels_in_order():

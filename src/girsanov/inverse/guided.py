@@ -29,7 +29,18 @@ from girsanov.denoiser import AbstractDenoiser
 from girsanov.errors import require
 from girsanov.inverse.measurement import Measurement
 from girsanov.inverse.operators import Linear
-from girsanov.inverse.steps import answer, begin, check, data_variance, levels, linear, pulled, spans, step
+from girsanov.inverse.steps import (
+    answer,
+    begin,
+    check,
+    count,
+    data_variance,
+    levels,
+    linear,
+    pulled,
+    spans,
+    step,
+)
 from girsanov.noise import Randomness, as_source
 from girsanov.solvers.grids import Times
 from girsanov.typing import Tree
@@ -59,7 +70,7 @@ class DPS:
     @property
     def calls(self) -> int:
         """Network calls for a draw."""
-        return self.steps
+        return count(self.steps, self.grid)
 
     def __call__(
         self,
@@ -118,7 +129,7 @@ class PiGDM:
     @property
     def calls(self) -> int:
         """Network calls for a draw."""
-        return self.steps
+        return count(self.steps, self.grid)
 
     def __call__(
         self,

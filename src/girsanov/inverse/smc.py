@@ -7,8 +7,8 @@ Each draw of a measurement is a particle. With a twist p̃_t(x_t) ≈ p(y | x_t)
 
 so that any twist that ends at the likelihood gives the posterior of the model in the limit; a near one needs few
 particles. For linear operators with normal noise it is that of ΠGDM, N(y; A x̂_0, r² A Aᵀ + σ_y²); for others N(y;
-A(x̂_0), r² + σ_y²), and for noise that is not normal the likelihood of x̂_0 to the power 1/(1 + κ²). Groups whose
-effective sample size falls below half are resampled. Particles share their past, so their errors do too: use many.
+A(x̂_0), r² + the variance of the noise), and at the last level the likelihood itself. Groups whose effective sample size
+falls below half are resampled. Particles share their past, so their errors do too: use many.
 Source: Wu, Trippe, Naesseth, Blei & Cunningham (2023), arXiv 2306.17775, algorithm 1.
 Oracle: the exact posterior of a mixture as particles grow (tests/inverse/test_smc.py).
 """
@@ -24,7 +24,7 @@ from girsanov.denoiser import AbstractDenoiser
 from girsanov.errors import Unsuitable, require
 from girsanov.inverse.measurement import GaussianNoise, Measurement
 from girsanov.inverse.operators import Linear, Spectral
-from girsanov.inverse.steps import begin, check, data_variance, levels, mean, spans, spread
+from girsanov.inverse.steps import begin, check, count, data_variance, levels, mean, spans, spread
 from girsanov.noise import Randomness, as_source
 from girsanov.particles import particles
 from girsanov.processes import Interpolant
@@ -64,7 +64,7 @@ class SMC:
     @property
     def calls(self) -> int:
         """Network calls for a draw."""
-        return self.steps
+        return count(self.steps, self.grid)
 
     def __call__(
         self,

@@ -25,7 +25,7 @@ from girsanov.denoiser import AbstractDenoiser
 from girsanov.errors import Unsuitable, require
 from girsanov.inverse.measurement import Measurement
 from girsanov.inverse.operators import Spectral, inverse_values
-from girsanov.inverse.steps import answer, begin, levels, spans
+from girsanov.inverse.steps import answer, begin, count, levels, spans
 from girsanov.noise import Randomness, as_source
 from girsanov.solvers.grids import Times
 from girsanov.typing import Tree
@@ -55,7 +55,7 @@ class DDRM:
     @property
     def calls(self) -> int:
         """Network calls for a draw."""
-        return self.steps
+        return count(self.steps, self.grid)
 
     def __call__(
         self,

@@ -25,7 +25,7 @@ from girsanov.denoiser import AbstractDenoiser
 from girsanov.errors import Unsuitable, require
 from girsanov.inverse.measurement import Measurement
 from girsanov.inverse.operators import Spectral, inverse_values
-from girsanov.inverse.steps import answer, begin, levels, linear, spans, step
+from girsanov.inverse.steps import answer, begin, count, levels, linear, spans, step
 from girsanov.noise import Randomness, as_source
 from girsanov.solvers.grids import Times
 from girsanov.typing import Tree
@@ -58,7 +58,7 @@ class DiffPIR:
     @property
     def calls(self) -> int:
         """Network calls for a draw."""
-        return self.steps
+        return count(self.steps, self.grid)
 
     def __call__(
         self,
@@ -125,7 +125,7 @@ class DDNM:
     @property
     def calls(self) -> int:
         """Network calls for a draw."""
-        return self.steps
+        return count(self.steps, self.grid)
 
     def __call__(
         self,
@@ -180,7 +180,7 @@ class RePaint:
     @property
     def calls(self) -> int:
         """Network calls for a draw."""
-        return sum(a < b for a, b in pairwise(self.route(self.steps)))
+        return sum(a < b for a, b in pairwise(self.route(count(self.steps, self.grid))))
 
     def route(self, steps: int) -> list[int]:
         """The levels in the order they are visited: down, and each stretch of `jump` levels again."""

@@ -39,13 +39,33 @@ def levels(process: Interpolant, steps: int, grid: Times | None = None) -> tuple
     """The times of a posterior sampler, decreasing to 0.
 
     Raises:
-        InputError: fewer than two steps, or a grid that is none.
+        InputError: fewer than two steps, or a grid of one's own that does not end at 0 or starts without signal.
     """
     if grid is not None:
-        return resolve(grid, process)
+        times = resolve(grid, process)
+        require(
+            times[-1] == 0, f"the grid ends at {times[-1]:g}; posterior samplers end with an answer, at 0"
+        )
+        check_signal(process, times[0])
+        return times
     start = min(1.0, float(process.time_at(-math.log(HIGHEST))))
     last = min(-math.log(LOWEST), float(process.log_snr(process.t_min)))
     return Grid("karras", steps, True, start, last).times(process)
+
+
+def check_signal(process: Interpolant, t: float) -> None:
+    """Refuse a first time where the state is noise alone."""
+    require(
+        process.alpha(t) > 0,
+        f"a state at t = {t:g} holds no signal; start the grid below, as with start=0.99",
+    )
+
+
+def count(steps: int, grid: Times | None) -> int:
+    """The denoiser calls of `levels`: one for each time above 0."""
+    if grid is None or isinstance(grid, Grid):
+        return steps if grid is None else grid.steps + (not grid.to_zero)
+    return sum(t > 0 for t in grid)
 
 
 def begin(process: Interpolant, x: Tensor, t: float) -> Tensor:

@@ -24,9 +24,10 @@ from girsanov.denoiser import AbstractDenoiser
 from girsanov.errors import choose, require
 from girsanov.inverse.measurement import Measurement
 from girsanov.inverse.operators import Linear
-from girsanov.inverse.steps import answer, levels
+from girsanov.inverse.steps import answer, check_signal, count
 from girsanov.noise import Randomness, as_source
-from girsanov.solvers.grids import Times
+from girsanov.processes import Interpolant
+from girsanov.solvers.grids import DDPM, Times, resolve
 from girsanov.typing import Tree
 
 WEIGHTINGS: dict[str, Callable[[float], float]] = {
@@ -52,7 +53,8 @@ class REDDiff:
         lr: of Adam; 0.5 for super-resolution in the paper.
         weighting: of `WEIGHTINGS`.
         spread: s.
-        grid: times of one's own, instead of steps; the last may be 0, which is left out.
+        grid: times of one's own, instead of steps; the last may be 0, which is left out. The default is uniform
+            in the time of DDPM, as in the paper: `levels`, finer at small noise, costs a decibel on digits.
     """
 
     steps: int = 100
@@ -71,7 +73,16 @@ class REDDiff:
     @property
     def calls(self) -> int:
         """Network calls for a draw."""
-        return self.steps
+        return count(self.steps, self.grid)
+
+    def times(self, process: Interpolant) -> list[float]:
+        """The levels, decreasing."""
+        if self.grid is not None:
+            given = resolve(self.grid, process)
+            check_signal(process, given[0])
+            return [t for t in given if t > 0]
+        clock = (DDPM.log_snr(i / self.steps) for i in range(self.steps, 0, -1))
+        return [min(1.0, float(process.time_at(log_snr))) for log_snr in clock]
 
     def __call__(
         self,
@@ -87,7 +98,7 @@ class REDDiff:
         operator = measurement.operator
         mu = operator.pinv(measurement.y) if isinstance(operator, Linear) else torch.zeros_like(x)
         first, second = torch.zeros_like(mu), torch.zeros_like(mu)
-        times = [t for t in levels(process, self.steps, self.grid) if t > 0]
+        times = self.times(process)
         for i, t in enumerate(times):
             alpha, gamma = process.alpha(t), process.gamma(t)
             x0 = mu + self.spread * source.draw(mu, 2 * i) if self.spread else mu
