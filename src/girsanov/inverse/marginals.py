@@ -6,7 +6,7 @@
 
 Maps are learned from the values that are there, NaN left out, and keep NaN. Outside what was seen, `RankMap` goes
 on by half a standard deviation for each unit of z; `PowerMap` stops a quarter of the range beyond. A column of few
-different values, each many times, comes back by its quantile function, as one of those values.
+different values, each many times, is always mapped by rank, and comes back by its quantile function, as one of them.
 Oracle: inverse(forward(v)) = v, scipy's transform, normal scores of normal draws (tests/inverse/test_marginals.py).
 """
 
@@ -76,7 +76,7 @@ class RankMap:
         different, count = np.unique(seen, return_counts=True)
         total = count.cumsum()
         middle = ndtri((total - count / 2) / len(seen))
-        ends = ndtri(total[:-1] / len(seen)) if len(seen) >= REPEATS * len(different) else np.empty(0)
+        ends = ndtri(total[:-1] / len(seen)) if repeats(seen) else np.empty(0)
         return cls(different, middle, float(seen.std()) / 2, ends)
 
     def forward(self, values: np.ndarray) -> np.ndarray:
@@ -121,8 +121,14 @@ MAPS: dict[str, Callable[[np.ndarray], Map]] = {"power": PowerMap.learn, "rank":
 
 
 def learn_map(kind: str, values: np.ndarray) -> Map:
-    """Learn a map by its name: power or rank. Raises UnknownName."""
-    return choose(kind, MAPS, "map")(values)
+    """Learn a map by its name, power or rank; always by rank where values repeat. Raises UnknownName."""
+    learn = choose(kind, MAPS, "map")
+    return RankMap.learn(values) if repeats(values[~np.isnan(values)]) else learn(values)
+
+
+def repeats(seen: np.ndarray) -> bool:
+    """Whether a column counts as discrete."""
+    return len(seen) >= REPEATS * len(np.unique(seen))
 
 
 def _bend(v: np.ndarray, power: float) -> np.ndarray:

@@ -26,11 +26,11 @@ from girsanov.noise import Source, uniform
 
 COMPONENTS = (1, 2, 3, 4, 6, 8, 12, 16, 24)
 FACTORS = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24)
-RIDGES = (1.0, 4.0)
+RIDGES = (0.1, 0.4, 1.0, 4.0, 16.0)
 KINDS = ("power", "rank")
 HIDDEN, DRAWS, GAIN = 0.2, 20, 0.002
-MOST_ROWS, MANY_CELLS = 2000, 5000
-"""Rows that are looked at; with fewer cells than that, two sets of them are hidden in turn."""
+MOST_ROWS, MANY_CELLS, MOST_SPLITS = 2000, 10_000, 4
+"""Rows that are looked at; the fewer cells they have, the more sets of cells are hidden in turn."""
 ROWS_EACH = 15
 """Rows for each component, at least."""
 STEPS, TOLERANCE = 60, 1e-3
@@ -89,7 +89,8 @@ def choose_prior(problem: Problem, source: Source, report: Report) -> tuple[Prio
         report: told about every choice that is tried.
     """
     problem = _some_rows(problem, source)
-    splits = 2 if np.isfinite(problem.features).sum() < MANY_CELLS else 1
+    cells = int(np.isfinite(problem.features).sum())
+    splits = min(MOST_SPLITS, -(-MANY_CELLS // cells))
     hidden = [_hide(problem, source.child(s)) for s in range(splits)]
     known: dict[Prior, float] = {}
 
