@@ -1,5 +1,4 @@
-"""Denoisers that hold a denoiser: guidance towards a class, thresholding; edits of regions; a filter of samples."""
-"""Denoisers that hold a denoiser: guidance towards a class, thresholding; samplers that follow a reward; a filter."""
+"""Denoisers that hold a denoiser, samplers that follow a reward, edits of regions, and a filter of samples."""
 
 from girsanov.guidance.classifier_free_guidance import ClassifierFree, classifier_free
 from girsanov.guidance.classifier_guidance import Classified, classifier
@@ -16,9 +15,9 @@ __all__ = [
     "Classified",
     "ClassifierFree",
     "Editor",
+    "PosteriorMeanValue",
     "Region",
     "Regions",
-    "PosteriorMeanValue",
     "SoftValueDecoding",
     "Thresholded",
     "TwistedSMC",
@@ -26,8 +25,8 @@ __all__ = [
     "ValueModel",
     "classifier",
     "classifier_free",
-    "move",
     "fit_value",
+    "move",
     "reject_high_variance",
     "thresholded",
 ]

@@ -33,14 +33,6 @@ from girsanov.inverse.smc import SMC
 from girsanov.inverse.spectral import DDRM
 from girsanov.inverse.speech import enhance, speech_sampler
 from girsanov.inverse.splitting import DDNM, DiffPIR, RePaint
-from girsanov.inverse.variational import REDDiff
-
-__all__ = [
-    "DDNM",
-    "DDRM",
-    "DPS",
-    "LAGS",
-    "SMC",
 from girsanov.inverse.uncertainty import (
     BayesCap,
     BayesCapLoss,
@@ -53,8 +45,14 @@ from girsanov.inverse.uncertainty import (
     generalized_gaussian_nll,
     generalized_gaussian_variance,
 )
+from girsanov.inverse.variational import REDDiff
 
 __all__ = [
+    "DDNM",
+    "DDRM",
+    "DPS",
+    "LAGS",
+    "SMC",
     "BayesCap",
     "BayesCapLoss",
     "BlockDownsampling",
@@ -64,14 +62,14 @@ __all__ = [
     "DenseOperator",
     "DiffPIR",
     "DifferentiableForwardModel",
+    "Estimate",
     "FixedStart",
     "GammaPrecision",
-    "Estimate",
     "GaussianNoise",
     "Imputation",
     "Inpainting",
-    "LatentTransport",
     "InputPerturbation",
+    "LatentTransport",
     "Linear",
     "MCDropout",
     "MaskedFourier",
@@ -91,20 +89,17 @@ __all__ = [
     "ScoreDVI",
     "Spectral",
     "TableImputer",
-    "VariationalImage",
-    "blind_noise_level",
-    "colorize",
-    "dense",
-    "enhance",
-    "impute",
     "TestTimeAugmentation",
     "Uncertain",
+    "VariationalImage",
     "bayescap",
+    "blind_noise_level",
     "colorize",
     "dense",
     "enhance",
     "generalized_gaussian_nll",
     "generalized_gaussian_variance",
+    "impute",
     "inpaint",
     "posterior",
     "regeneration",

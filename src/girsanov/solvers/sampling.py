@@ -113,10 +113,6 @@ def sample(
     _check(anchor, n, "anchor")
     like, charted = next(model.parameters(), torch.empty(0)), isinstance(process, AffineConditional)
     anchor = anchor if anchor is None or not charted else process.into(anchor)
-    hidden = (
-        charted and process.end == "marginal"
-    )  # sampling starts at x_1 then, and the model does not see it
-    like = next(model.parameters(), torch.empty(0))
     was_training, parts = model.training, [like.new_empty(0, *shape)]  # type: ignore[misc]
     model.eval()
     try:
@@ -128,8 +124,6 @@ def sample(
                 x = process.reference(x, anchor=ends, generator=part)
                 told = None if charted and process.end == "marginal" else ends
                 parts.append(sampler(model, x, cond=some, anchor=told, generator=part))
-                seen = None if hidden else ends
-                parts.append(sampler(model, x, cond=some, anchor=seen, generator=part))
     finally:
         model.train(was_training)
     samples = torch.cat(parts[n > 0 :])  # the first part is empty
