@@ -34,7 +34,7 @@ core; what it trains and scores is kept under `runs/`. Solvers side by side: [th
 """
 
 
-SHARED = ("common", "run", "problems", "fashion", "solver_page")
+SHARED = ("common", "run", "problems", "fashion", "solver_page", "peer_deepinv")
 """What is no benchmark by itself."""
 
 
