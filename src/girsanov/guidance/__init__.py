@@ -3,6 +3,7 @@
 from girsanov.guidance.classifier_free_guidance import ClassifierFree, classifier_free
 from girsanov.guidance.classifier_guidance import Classified, classifier
 from girsanov.guidance.filters import reject_high_variance
+from girsanov.guidance.minority import minority_classes, minority_score
 from girsanov.guidance.thresholding import Thresholded, thresholded
 from girsanov.guidance.twisted import TwistedSMC
 from girsanov.guidance.value import BestOfN, PosteriorMeanValue, SoftValueDecoding, Value
@@ -21,6 +22,8 @@ __all__ = [
     "classifier",
     "classifier_free",
     "fit_value",
+    "minority_classes",
+    "minority_score",
     "reject_high_variance",
     "thresholded",
 ]
