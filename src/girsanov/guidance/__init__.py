@@ -5,6 +5,7 @@ from girsanov.guidance.classifier_guidance import Classified, classifier
 from girsanov.guidance.editing import Editor
 from girsanov.guidance.filters import reject_high_variance
 from girsanov.guidance.region import Region, Regions, move
+from girsanov.guidance.minority import minority_classes, minority_score
 from girsanov.guidance.thresholding import Thresholded, thresholded
 from girsanov.guidance.twisted import TwistedSMC
 from girsanov.guidance.value import BestOfN, PosteriorMeanValue, SoftValueDecoding, Value
@@ -27,6 +28,8 @@ __all__ = [
     "classifier_free",
     "fit_value",
     "move",
+    "minority_classes",
+    "minority_score",
     "reject_high_variance",
     "thresholded",
 ]
