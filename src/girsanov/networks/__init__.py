@@ -6,6 +6,7 @@ from girsanov.networks.classifier import Classifier
 from girsanov.networks.conservative import GradientOf
 from girsanov.networks.dit import DiT
 from girsanov.networks.mlp import MLP
+from girsanov.networks.probabilistic_unet import ProbabilisticUNet
 from girsanov.networks.registration import PointMatcher, weighted_kabsch
 from girsanov.networks.registry import NETWORKS, build, register
 from girsanov.networks.tokens import TokenTransformer
@@ -21,6 +22,7 @@ __all__ = [
     "DiT",
     "GradientOf",
     "PointMatcher",
+    "ProbabilisticUNet",
     "TokenTransformer",
     "UNet",
     "build",
