@@ -1,6 +1,7 @@
 """Networks small enough for a CPU, and the registry that rebuilds them from plain dictionaries."""
 
 from girsanov.networks.anchored import AnchoredUNet, Beside
+from girsanov.networks.cap import CapNetwork
 from girsanov.networks.classifier import Classifier
 from girsanov.networks.conservative import GradientOf
 from girsanov.networks.dit import DiT
@@ -16,6 +17,7 @@ __all__ = [
     "NETWORKS",
     "AnchoredUNet",
     "Beside",
+    "CapNetwork",
     "Classifier",
     "DiT",
     "DnCNN",
