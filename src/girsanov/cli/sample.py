@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 def sample(
     run: RunFolder,
-    out: Annotated[Path, typer.Option(help="A .png (one grid), .npy, .csv or .parquet file.")],
+    out: Annotated[Path, typer.Option(help="A .png (one grid), .npy, .csv, .parquet or .txt file.")],
     n: Annotated[int, typer.Option("-n", min=1, help="How many.")] = 64,
     steps: Annotated[int, typer.Option(min=1, help="Steps of the sampler.")] = 20,
     solver: Annotated[

@@ -21,6 +21,7 @@ from girsanov.data.sets import (
 )
 from girsanov.data.sources import BUILTIN
 from girsanov.data.tables import TableCodec
+from girsanov.data.texts import TextCodec
 from girsanov.data.toys import (
     TOYS,
     checkerboard,
@@ -44,6 +45,7 @@ __all__ = [
     "Recording",
     "Spectrogram",
     "TableCodec",
+    "TextCodec",
     "airports",
     "at_snr",
     "babble",

@@ -1,9 +1,11 @@
 """Networks small enough for a CPU, and the registry that rebuilds them from plain dictionaries."""
 
 from girsanov.networks.anchored import AnchoredUNet, Beside
+from girsanov.networks.cap import CapNetwork
 from girsanov.networks.classifier import Classifier
 from girsanov.networks.conservative import GradientOf
 from girsanov.networks.dit import DiT
+from girsanov.networks.dncnn import DnCNN
 from girsanov.networks.mlp import MLP
 from girsanov.networks.registration import PointMatcher, weighted_kabsch
 from girsanov.networks.registry import NETWORKS, build, register
@@ -15,8 +17,10 @@ __all__ = [
     "NETWORKS",
     "AnchoredUNet",
     "Beside",
+    "CapNetwork",
     "Classifier",
     "DiT",
+    "DnCNN",
     "GradientOf",
     "PointMatcher",
     "TokenTransformer",

@@ -8,6 +8,7 @@ from girsanov.processes.base import (
     GaussianConditional,
     Learnable,
     Perturbable,
+    Reversible,
     Simulable,
     Started,
     Transition,
@@ -69,6 +70,7 @@ from girsanov.processes.stable import (
     alpha_stable,
 )
 from girsanov.processes.walks import BarrierWalk, MetropolisWalk, ReflectedWalk, Walk
+from girsanov.processes.wrapped import Wrapped
 
 __all__ = [
     "EDM",
@@ -120,6 +122,7 @@ __all__ = [
     "ReflectedBrownianMotion",
     "ReflectedWalk",
     "Residual",
+    "Reversible",
     "SE3Diffusion",
     "SPDTrace",
     "Simplex",
@@ -136,6 +139,7 @@ __all__ = [
     "VarianceGamma",
     "Vasicek",
     "Walk",
+    "Wrapped",
     "alpha_stable",
     "geometric_rates",
     "hawkes_log_likelihood",

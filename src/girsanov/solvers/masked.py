@@ -93,6 +93,39 @@ class AncestralMasked:
         """Fill in what is masked in x; (B, *shape)."""
         return self.decode(model, x, cond=cond, anchor=anchor, generator=generator).x
 
+    @property
+    def grid(self) -> tuple[float, ...]:
+        """The times, from 1 to 0."""
+        return tuple(1 - i / self.steps for i in range(self.steps + 1))
+
+    def step(
+        self,
+        process: Masked,
+        law: Tensor,
+        x: Tensor,
+        times: tuple[float, float],
+        *,
+        generator: Randomness = None,
+        index: int = 0,
+    ) -> Tensor:
+        """A draw of the reverse kernel, (B, *shape).
+
+        Args:
+            process: the masking.
+            law: (B, *shape, K), of the clean coordinates.
+            x: (B, *shape), the state at the first of the times.
+            times: t > s.
+            generator: draws one class a coordinate.
+            index: the key of the draw.
+        """
+        go = (process.alpha(times[1]) - process.alpha(times[0])) / (1 - process.alpha(times[0]))
+        masked = x == process.mask
+        stay = torch.full_like(law[..., :1], 1 - go)
+        probs = torch.cat([go * law, stay], -1)
+        probs[~masked] = probs.new_ones(()) / probs.shape[-1]  # not looked at
+        drawn = sample_categorical(probs, precision=self.precision, generator=generator, index=index)
+        return torch.where(masked, drawn, x)
+
     def decode(
         self,
         model: AbstractDenoiser,
@@ -109,10 +142,10 @@ class AncestralMasked:
             InputError: x holds other numbers than values and the mask.
         """
         process, done = begin(model, x, anchor)
-        source, grid = as_source(generator), [1 - i / self.steps for i in range(self.steps + 1)]
+        source = as_source(generator)
         law = torch.zeros(*x.shape, process.classes, dtype=torch.float64, device=x.device)
         old = torch.ones(len(x), dtype=torch.bool, device=x.device)  # whose law is not that of its state
-        for i, (t, s) in enumerate(pairwise(grid)):
+        for i, (t, s) in enumerate(pairwise(self.grid)):
             masked = done.x == process.mask
             waiting = masked.flatten(1).any(1)
             if not waiting.any():
@@ -121,13 +154,9 @@ class AncestralMasked:
             if len(rows):
                 law[rows] = model.data(done.x[rows], t, cond=picked(cond, rows))
                 done.calls[rows] += 1
-            go = (process.alpha(s) - process.alpha(t)) / (1 - process.alpha(t))
-            stay = torch.full_like(law[..., :1], 1 - go)
-            probs = torch.cat([go * law, stay], -1)
-            probs[~masked] = probs.new_ones(()) / probs.shape[-1]  # not looked at
-            drawn = sample_categorical(probs, precision=self.precision, generator=source, index=i)
-            hit = masked & (drawn < process.classes)
-            done.x[hit], done.times[hit] = drawn[hit], s
+            x = self.step(process, law, done.x, (t, s), generator=source, index=i)
+            hit = x != done.x
+            done.x[hit], done.times[hit] = x[hit], s
             done.draws.add_(masked.flatten(1).sum(1))
             old = hit.flatten(1).any(1) | (old & ~waiting)
         return done

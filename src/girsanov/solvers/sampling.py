@@ -11,7 +11,15 @@ from torch import Tensor
 from girsanov.denoiser import AbstractDenoiser
 from girsanov.errors import InputError, Unsuitable, require, require_finite
 from girsanov.noise import Noise, Randomness, as_source
-from girsanov.processes import AffineConditional, Constrained, Interpolant, Masked, Perturbable, need
+from girsanov.processes import (
+    AffineConditional,
+    Constrained,
+    Interpolant,
+    Masked,
+    Perturbable,
+    Reversible,
+    need,
+)
 from girsanov.solvers.constrained import ReverseWalk
 from girsanov.solvers.exponential import exponential
 from girsanov.solvers.grids import Grid
@@ -19,6 +27,7 @@ from girsanov.solvers.masked import one_by_one
 from girsanov.solvers.plan import Plan
 from girsanov.solvers.registry import Solver
 from girsanov.solvers.registry import solver as named_solver
+from girsanov.solvers.reversible import OwnSteps
 from girsanov.solvers.rungekutta import euler
 from girsanov.typing import Shape, Tree
 
@@ -138,6 +147,7 @@ DEFAULTS: dict[type, Callable[[AbstractDenoiser, int], Sampler]] = {
     Interpolant: make_plan,
     Masked: one_by_one,
     Constrained: lambda model, steps: ReverseWalk(steps),
+    Reversible: lambda model, steps: OwnSteps(steps),
 }
 """For each kind of process the sampler that `sample` takes, from the model and the number of steps."""
 
