@@ -7,6 +7,7 @@ from girsanov.networks.dit import DiT
 from girsanov.networks.mlp import MLP
 from girsanov.networks.registration import PointMatcher, weighted_kabsch
 from girsanov.networks.registry import NETWORKS, build, register
+from girsanov.networks.tokenconv import TokenConv
 from girsanov.networks.tokens import TokenTransformer
 from girsanov.networks.unet import UNet
 
@@ -19,6 +20,7 @@ __all__ = [
     "DiT",
     "GradientOf",
     "PointMatcher",
+    "TokenConv",
     "TokenTransformer",
     "UNet",
     "build",
