@@ -36,13 +36,13 @@ def table(name: str) -> np.ndarray:
 
 
 def ours(holes: np.ndarray, seed: int) -> tuple[np.ndarray, str]:
-    """Draws (n, N, d), and the prior."""
+    """Draws (n, N, d), and the priors."""
     import pandas as pd
 
     frame = pd.DataFrame(holes).add_prefix("x")
     imputer = TableImputer.learn(frame, seed=seed)
     found = imputer.draw(frame, DRAWS, seed=seed)
-    return np.stack([t.to_numpy() for t in found.tables]), str(imputer.prior)
+    return np.stack([t.to_numpy() for t in found.tables]), "; ".join(map(str, imputer.scores))
 
 
 def peer(holes: np.ndarray, seed: int) -> tuple[np.ndarray, str]:

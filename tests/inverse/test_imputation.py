@@ -11,7 +11,7 @@ from girsanov import exact, inverse
 from girsanov.errors import InputError
 from girsanov.inverse.coordinates import Coordinates, windows
 from girsanov.inverse.layout import Layout
-from girsanov.inverse.selection import Problem, choose_prior
+from girsanov.inverse.selection import Problem, choose_priors
 from girsanov.metrics import crps, interval_coverage
 from girsanov.noise import Noise
 
@@ -146,7 +146,7 @@ def test_draws_are_repeated_by_their_seed_whatever_their_number():
 def test_the_fits_differ_by_what_the_table_leaves_open():
     frame, _ = hide(mixed(30))
     imputer = inverse.TableImputer.learn(frame, prior=SMALL)
-    assert len({float(m.means.sum()) for m in imputer.mixtures}) == len(imputer.mixtures)
+    assert len({float(fit.mixture.means.sum()) for fit in imputer.fits}) == len(imputer.fits) == 5
 
 
 def test_rows_without_anything_and_new_rows():
@@ -164,9 +164,10 @@ def test_the_choice_finds_clusters_and_skewness():
     x, _ = hide(pd.DataFrame(x))
     groups = tuple(range(j, j + 1) for j in range(4))
     told = []
-    prior, score = choose_prior(Problem(x.to_numpy(), groups, (), ()), Noise(0), told.append)
-    assert 3 <= prior.components <= 4 and 0.1 < score < 0.4
-    assert len(told) >= 5
+    scores = choose_priors(Problem(x.to_numpy(), groups, (), ()), 3, Noise(0), told.append)
+    best = next(iter(scores))
+    assert 3 <= best.components <= 4 and 0.1 < scores[best] < 0.4
+    assert len(told) >= 5 and list(scores.values()) == sorted(scores.values()) and len(scores) <= 3
 
 
 # --- series

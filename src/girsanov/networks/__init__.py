@@ -7,6 +7,7 @@ from girsanov.networks.conservative import GradientOf
 from girsanov.networks.dit import DiT
 from girsanov.networks.dncnn import DnCNN
 from girsanov.networks.mlp import MLP
+from girsanov.networks.probabilistic_unet import ProbabilisticUNet
 from girsanov.networks.registration import PointMatcher, weighted_kabsch
 from girsanov.networks.registry import NETWORKS, build, register
 from girsanov.networks.tokens import TokenTransformer
@@ -23,6 +24,7 @@ __all__ = [
     "DnCNN",
     "GradientOf",
     "PointMatcher",
+    "ProbabilisticUNet",
     "TokenTransformer",
     "UNet",
     "build",
