@@ -57,7 +57,7 @@ def test_a_gaussian_table_scores_like_the_exact_conditional_law():
         gain = c[gone][:, ~gone] @ c[~gone][:, ~gone].inverse()
         mean[i, gone] = gain @ x[i, ~gone]
         variance[i, gone] = (c[gone][:, gone] - gain @ c[~gone][:, gone]).diagonal()
-    found = inverse.TableImputer.learn(frame, prior=inverse.Prior("power", 1, 3)).draw(frame, 20)
+    found = inverse.TableImputer.learn(frame, prior=inverse.Prior("power", 1, 3, 0.1)).draw(frame, 20)
     draws = torch.from_numpy(np.stack([t.to_numpy()[hidden] for t in found.tables]))
     truth = x[torch.from_numpy(hidden)]
     best = crps(
@@ -97,9 +97,11 @@ def test_categories_follow_what_is_known():
     where = hidden[:, 2]
     right = drawn(found, "place", where) == whole["place"][where].to_numpy()
     assert right.mean() > 0.7  # by chance it is a third
-    share = (drawn(found, "place", where) == "a").mean(0)
-    sure = share > 0.8
-    assert abs((whole["place"][where].to_numpy() == "a")[sure].mean() - share[sure].mean()) < 0.08
+    share = np.concatenate([(drawn(found, "place", where) == value).mean(0) for value in "abc"])
+    came = np.concatenate([whole["place"][where].to_numpy() == value for value in "abc"])
+    open_ = (share > 0.2) & (share < 0.9)
+    assert open_.sum() > 100
+    assert abs(came[open_].mean() - share[open_].mean()) < 4 * 0.5 / np.sqrt(open_.sum())
     flags = found.tables[0]["high"] == (found.tables[0]["x"] > 4)
     assert flags.mean() > 0.9
 

@@ -26,7 +26,7 @@ from girsanov.noise import Source, uniform
 
 COMPONENTS = (1, 2, 3, 4, 6, 8, 12, 16, 24)
 FACTORS = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24)
-RIDGES = (0.1, 0.4, 1.0, 4.0, 16.0)
+RIDGES = (0.01, 0.1, 0.4, 1.0, 4.0, 16.0)
 KINDS = ("power", "rank")
 HIDDEN, DRAWS, GAIN, NEAR = 0.2, 10, 0.002, 0.05
 MOST_ROWS, MANY_CELLS, MOST_SPLITS = 1200, 10_000, 4
