@@ -26,14 +26,17 @@ from girsanov.noise import Source, uniform
 
 COMPONENTS = (1, 2, 3, 4, 6, 8, 12, 16, 24)
 FACTORS = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24)
-RIDGES = (0.1, 0.4, 1.0, 4.0, 16.0)
+RIDGES = (0.01, 0.1, 0.4, 1.0, 4.0, 16.0)
 KINDS = ("power", "rank")
 HIDDEN, DRAWS, GAIN, NEAR = 0.2, 10, 0.002, 0.05
 MOST_ROWS, MANY_CELLS, MOST_SPLITS = 1200, 10_000, 4
 """Rows that are looked at; the fewer cells they have, the more sets of cells are hidden in turn."""
+FIT_ROWS = 10_000
+"""Rows, or windows, that a mixture is fitted to; a larger table gives others to every fit."""
 ROWS_EACH = 15
 """Rows for each component, at least."""
-STEPS, TOLERANCE = 60, 1e-3
+QUICK, FULL = (60, 1e-3), (150, 2e-4)
+"""Steps of EM and the gain below which it stops, while choosing and for the fits that are kept."""
 
 Report = Callable[[str], None]
 
@@ -72,7 +75,10 @@ class Problem:
         """Learn the coordinates and the mixture."""
         coordinates = Coordinates.learn(self.features, self.categories, self.lags, prior.kind)
         rows = coordinates.rows(coordinates.forward(self.features))
-        steps, tolerance = (STEPS, TOLERANCE) if quick else (200, 1e-4)
+        if len(rows) > FIT_ROWS:
+            picked = _order(len(rows), source)[:FIT_ROWS]
+            rows, weights = rows[picked], None if weights is None else weights[picked]
+        steps, tolerance = QUICK if quick else FULL
         found = fit_factors(
             rows, min(prior.components, len(rows)), min(prior.factors, rows.shape[1]),
             weights=weights, ridge=prior.ridge, steps=steps, tolerance=tolerance, generator=source,
@@ -145,9 +151,13 @@ def _some_rows(problem: Problem, source: Source) -> Problem:
     n = len(problem.features)
     if n <= MOST_ROWS:
         return problem
-    order = source.draw(torch.empty(n, 1, dtype=torch.float64), 0, uniform)[:, 0].argsort().numpy()
-    picked = np.arange(MOST_ROWS) if problem.lags else np.sort(order[:MOST_ROWS])
+    picked = np.arange(MOST_ROWS) if problem.lags else np.sort(_order(n, source)[:MOST_ROWS].numpy())
     return replace(problem, features=problem.features[picked])
+
+
+def _order(n: int, source: Source) -> Tensor:
+    """The numbers below n in random order."""
+    return source.draw(torch.empty(n, 1, dtype=torch.float64), 4, uniform)[:, 0].argsort()
 
 
 def _hide(problem: Problem, source: Source) -> np.ndarray:
