@@ -95,7 +95,7 @@ def sample(
         model: a trained or exact denoiser.
         n: how many, at least 0.
         cond: what to condition on: one class number for all, or a batch-first tree of n.
-        anchor: (n, *shape), x_1 of a process that has one; a second marginal is only where sampling starts.
+        anchor: (n, *shape), x_1 of a process that has one.
         steps: steps of the grid, when no plan is given.
         solver: a name (see `SOLVERS`) or a function; by default the `recommended` rule.
         plan: a ready sampler, instead of steps and solver.
@@ -117,9 +117,8 @@ def sample(
     source, cond = as_source(None if seed is None else Noise(seed)), _whole(cond, n)
     _check(cond, n, "cond")
     _check(anchor, n, "anchor")
-    like, charted = next(model.parameters(), torch.empty(0)), isinstance(process, AffineConditional)
+    charted = isinstance(process, AffineConditional)
     anchor = anchor if anchor is None or not charted else process.into(anchor)
-    was_training, parts = model.training, [like.new_empty(0, *shape)]  # type: ignore[misc]
     seen = not charted or process.end != "marginal"  # else it is where sampling starts, unknown to the model
     like = next(model.parameters(), torch.empty(0))
     was_training, parts = model.training, [like.new_empty(0, *size)]
@@ -131,8 +130,6 @@ def sample(
                 ends, some = _part(anchor, rows, like.device), _part(cond, rows, like.device)
                 x = like.new_empty(rows.stop - first, *size)
                 x = process.reference(x, anchor=ends, generator=part)
-                told = None if charted and process.end == "marginal" else ends
-                parts.append(sampler(model, x, cond=some, anchor=told, generator=part))
                 parts.append(sampler(model, x, cond=some, anchor=ends if seen else None, generator=part))
     finally:
         model.train(was_training)
