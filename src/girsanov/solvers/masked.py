@@ -110,18 +110,6 @@ class AncestralMasked(MaskedSampler):
         """Network calls at most; a sample that is complete, or cached, is asked about less often."""
         return self.steps
 
-    def __call__(
-        self,
-        model: AbstractDenoiser,
-        x: Tensor,
-        *,
-        cond: Tree = None,
-        anchor: Tensor | None = None,
-        generator: Randomness = None,
-    ) -> Tensor:
-        """Fill in what is masked in x; (B, *shape)."""
-        return self.decode(model, x, cond=cond, anchor=anchor, generator=generator).x
-
     @property
     def grid(self) -> tuple[float, ...]:
         """The times, from 1 to 0."""
