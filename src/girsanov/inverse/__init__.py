@@ -8,6 +8,7 @@ from girsanov.inverse.deep_variational import (
     blind_noise_level,
     score_surrogate,
 )
+from girsanov.inverse.diversity import Apart, furthest_points, representatives, uniformized
 from girsanov.inverse.guided import DPS, PiGDM
 from girsanov.inverse.imputation import LAGS, Imputation, TableImputer, impute
 from girsanov.inverse.latent_transport import LatentTransport
@@ -54,6 +55,7 @@ __all__ = [
     "DPS",
     "LAGS",
     "SMC",
+    "Apart",
     "BayesCap",
     "BayesCapLoss",
     "BlockDownsampling",
@@ -99,13 +101,16 @@ __all__ = [
     "colorize",
     "dense",
     "enhance",
+    "furthest_points",
     "generalized_gaussian_nll",
     "generalized_gaussian_variance",
     "impute",
     "inpaint",
     "posterior",
     "regeneration",
+    "representatives",
     "score_surrogate",
     "select_start",
     "speech_sampler",
+    "uniformized",
 ]
