@@ -118,7 +118,7 @@ def ascended(x: Tensor, target: float) -> Tensor:
 
 def race(report: Report, seed: int, kind: str, model: AbstractDenoiser, kernel: Any, reward: Reward) -> None:
     """The three searches on one model and reward."""
-    n = report.budget.pick(smoke=10, cpu=120)
+    n = report.budget.pick(smoke=5, cpu=120)
     value = PosteriorMeanValue(reward)
     decoding = SoftValueDecoding(kernel, value, CANDIDATES)
     equal = -(-decoding.calls // kernel.calls)
@@ -143,7 +143,7 @@ def race(report: Report, seed: int, kind: str, model: AbstractDenoiser, kernel: 
 
 
 def natural(report: Report, seed: int, law: GaussianMixture, kernel: Any) -> None:
-    n, model = report.budget.pick(smoke=10, cpu=120), law.denoiser(VP())
+    n, model = report.budget.pick(smoke=5, cpu=120), law.denoiser(VP())
     plain = sample(model, n, plan=kernel, seed=seed)
     guided = sample(model, n, plan=SoftValueDecoding(kernel, PosteriorMeanValue(ink), CANDIDATES), seed=seed)
     pushed = ascended(plain, float(ink(guided).median()))
