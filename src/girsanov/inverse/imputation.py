@@ -3,9 +3,8 @@
     cells v → coordinates z (one map a column) → a mixture of factor analysers, fitted by EM to the cells that are there
     → exact draws of what is missing given what is there → back to cells
 
-A mixture of Gaussians in good coordinates has its denoiser, its likelihood and all its conditionals in closed form, and
-on tables of up to some thousand rows it is a better prior than a network. Settings are chosen by hidden cells
-(`selection`). The draws come from several fits, of the settings that did best, each to the rows with other random weights
+A mixture of Gaussians has its denoiser, its likelihood and all its conditionals in closed form, so no network is trained
+and no sampler errs; what it cannot say is left to the coordinates. Settings are chosen by hidden cells (`selection`). The draws come from several fits, of the settings that did best, each to the rows with other random weights
 (the Bayesian bootstrap), so that they differ also by what the table leaves open about the law: they are proper draws, as
 for multiple imputation.
 
