@@ -45,7 +45,7 @@ from girsanov.typing import Tree
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-STEPS = {"deblurring": 1000, "super-resolution": 600}
+STEPS = {"deblurring": 600, "super-resolution": 400}
 NOISES = (0.02, 0.05, 0.1, 0.2)
 RATES = (0.05, 0.1, 0.2, 0.4)
 CALIBRATION = 80
