@@ -1,6 +1,7 @@
 """Restoring what was measured: operators, posterior samplers, guesses made better, speech, tables with holes."""
 
 from girsanov.inverse.boundary import FixedStart, select_start
+from girsanov.inverse.circuits import HiddenChowLiuTree, fit_tree
 from girsanov.inverse.deep_variational import (
     GammaPrecision,
     ScoreDVI,
@@ -35,6 +36,7 @@ from girsanov.inverse.smc import SMC
 from girsanov.inverse.spectral import DDRM
 from girsanov.inverse.speech import enhance, speech_sampler
 from girsanov.inverse.splitting import DDNM, DiffPIR, RePaint
+from girsanov.inverse.steering import CircuitSteering, grey_levels
 from girsanov.inverse.uncertainty import (
     BayesCap,
     BayesCapLoss,
@@ -59,6 +61,7 @@ __all__ = [
     "BayesCap",
     "BayesCapLoss",
     "BlockDownsampling",
+    "CircuitSteering",
     "CircularBlur",
     "ClippedRange",
     "Colorization",
@@ -69,6 +72,7 @@ __all__ = [
     "FixedStart",
     "GammaPrecision",
     "GaussianNoise",
+    "HiddenChowLiuTree",
     "Identity",
     "Imputation",
     "Inpainting",
@@ -101,9 +105,11 @@ __all__ = [
     "colorize",
     "dense",
     "enhance",
+    "fit_tree",
     "furthest_points",
     "generalized_gaussian_nll",
     "generalized_gaussian_variance",
+    "grey_levels",
     "impute",
     "inpaint",
     "posterior",
