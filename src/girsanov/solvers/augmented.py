@@ -12,7 +12,7 @@ and as one Brownian motion moves the state along G = (g Σω, 1, …, 1), only t
 by Euler steps; the last one is the denoiser's answer. One noise a coordinate and step, drawn ahead.
 
 Oracle: Gaussian data with their exact denoiser keep their law; the score is the gradient of the joint density
-(tests/solvers/test_augmented.py).
+(tests/processes/test_remembering.py).
 Source: Nobis et al. (2024), Generative fractional diffusion models, section 4 and appendix.
 """
 
