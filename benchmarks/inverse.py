@@ -14,14 +14,11 @@ from __future__ import annotations
 
 import functools
 import math
-import sys
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from common import Result, main
 from torch import Tensor
 
 from girsanov import data
@@ -33,7 +30,6 @@ from girsanov.inverse import (
     DenseOperator,
     Inpainting,
     Measurement,
-    posterior,
 )
 from girsanov.inverse.operators import MeasurementOperator
 from girsanov.metrics import sliced_wasserstein
@@ -90,7 +86,9 @@ def mixtures() -> list[Problem]:
         means = 1.6 * source.draw(torch.empty(25, 1, 1, d, dtype=torch.float64), 0, uniform) - 0.8
         widths = 0.05 + 0.05 * source.draw(torch.empty(25, 1, dtype=torch.float64), 1, uniform)[:, 0]
         law = GaussianMixture(means, widths**2)
-        u, _, vh = torch.linalg.svd(source.draw(torch.empty(rows, d, dtype=torch.float64), 2), full_matrices=False)
+        u, _, vh = torch.linalg.svd(
+            source.draw(torch.empty(rows, d, dtype=torch.float64), 2), full_matrices=False
+        )
         values = source.draw(torch.empty(rows, 1, dtype=torch.float64), 3, uniform)[:, 0]
         operator = DenseOperator(u @ (values[:, None] * vh), (1, 1, d))
         truths = law.sample(TUNED_ON + JUDGED_ON, generator=source.child(1))

@@ -1,56 +1,42 @@
-"""Problems with known answers, and the list of processes that every battery runs over."""
+"""Problems with known answers, and the parts of the list of processes that other batteries run over."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
+import process_laws as laws
 import torch
+from battery import BATTERY
+from process_laws import Kind
 
-from girsanov import exact, processes
+from girsanov import exact
 
-ALPHA = 1e-5
+ALPHA = laws.ALPHA
 """False-alarm rate of a test of a law."""
 
-DDPM = processes.DiscreteVP(torch.cumprod(1 - torch.linspace(1e-4, 2e-2, 1000).double(), 0).tolist())
+
+def of_kind(*kinds: Kind) -> dict[str, Any]:
+    """The processes of the battery whose law is known in one of these ways."""
+    return {name: line.process for name, line in BATTERY.items() if line.kind in kinds}
+
 
 ONE_SIDED = {
-    "VP": processes.VP(),
-    "CosineVP": processes.CosineVP(),
-    "SubVP": processes.SubVP(),
-    "VE": processes.VE(),
-    "EDM": processes.EDM(),
-    "OrnsteinUhlenbeck": processes.OrnsteinUhlenbeck(),
-    "RectifiedFlow": processes.RectifiedFlow(),
-    "Trigonometric": processes.Trigonometric(),
-    "DDPM": DDPM,
+    name: process for name, process in of_kind(laws.ONE_SIDED).items() if process.chart == "identity"
 }
-ANCHORED = {
-    "BrownianBridge": processes.BrownianBridge(0.7),
-    "MeanReverting": processes.MeanReverting(),
-    "MeanReverting/constant": processes.MeanReverting(rate=2.0, std=0.3),
-    "Residual": processes.Residual(1000),
-    "Residual/constant": processes.Residual(alphas_cumprod=[4 ** (-i / 200) for i in range(1, 202)]),
-    "OUVE": processes.OUVE(),
-}
+DDPM = ONE_SIDED["DDPM"]
+ANCHORED = of_kind(laws.ANCHORED)
 GAUSSIAN = {name: ONE_SIDED[name] for name in ("VP", "VE", "SubVP", "RectifiedFlow")} | {
     name: ANCHORED[name] for name in ("MeanReverting", "OUVE")
 }
 """Where every solver is run with every number of steps on Gaussian data."""
-TWO_SIDED = {
-    f"{path}/{latent}": processes.StochasticInterpolant(path, latent, scale=0.8)
-    for path in ("linear", "trigonometric", "encoding-decoding")
-    for latent in ("none", "brownian", "quadratic", "sine-squared")
-    if (path, latent) != ("encoding-decoding", "none")
-}
+TWO_SIDED = of_kind(laws.TWO_SIDED)
 PROCESSES = {**ONE_SIDED, **ANCHORED, **TWO_SIDED}
-OTHER = {
-    "Levy": processes.Levy(1.8),
-    "PoissonFlow": processes.PoissonFlow(8),
-    "Geometric": processes.Geometric(),
-}
+OTHER = {name: BATTERY[name].process for name in ("Levy", "PoissonFlow", "Geometric", "Bounded")}
 """Noise that is not normal, or data in other coordinates: in the batteries that ask for neither."""
 EVERY = {**PROCESSES, **OTHER}
-DRIVEN = {**ONE_SIDED, **ANCHORED, "Levy": OTHER["Levy"], "Geometric": OTHER["Geometric"]}
+DRIVEN = {**ONE_SIDED, **ANCHORED, **OTHER}
+del DRIVEN["PoissonFlow"]
 """What has a forward equation."""
 
 

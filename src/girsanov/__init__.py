@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import girsanov.processes as processes
     import girsanov.solvers as solvers
     import girsanov.training as training
+    import girsanov.transfer as transfer
     import girsanov.transport as transport
     from girsanov.classifier import NoisyClassifier
     from girsanov.denoiser import AbstractDenoiser, Denoiser
@@ -78,6 +79,7 @@ __all__ = [
     "simulate",
     "solvers",
     "training",
+    "transfer",
     "transport",
 ]
 

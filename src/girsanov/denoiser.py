@@ -42,6 +42,9 @@ from girsanov.processes.functions import sqrt
 from girsanov.typing import Scalar, Shape, Time, Tree
 
 LOG_SNR_LIMIT = 15.0
+JUST_BEFORE = 1 - 1e-9
+DATA_STD = 0.5
+"""The standard deviation taken for data where nothing is said: images in [-1, 1]."""
 
 
 class AbstractDenoiser(nn.Module, ABC):
@@ -118,9 +121,10 @@ class Denoiser(AbstractDenoiser):
             which holds 8 bits of a time; answers (B, *shape), or with two words twice as many channels,
             split along dimension 1.
         process: any interpolant, whatever the law of its noise, or a `Learnable` process, on its own terms.
-        predicts: the stored word or words. With preconditioning the network's target is the same for
-            every word and this chooses the storage only.
-        data_std: the standard deviation of the data, for EDM's preconditioning; None for none.
+        predicts: the stored word or words; None is "data", or the first of the process's own words. With
+            preconditioning the network's target is the same for every word and this chooses the storage only.
+        data_std: the standard deviation of the data, for EDM's preconditioning; None for none. A `Learnable` process
+            has none, so there only None and the default are taken.
         shape: the shape of one sample; `fit` fills it in.
 
     Raises:
@@ -133,16 +137,19 @@ class Denoiser(AbstractDenoiser):
         network: nn.Module,
         process: AffineConditional | Learnable,
         *,
-        predicts: str | Sequence[str] = "data",
-        data_std: float | None = 0.5,
+        predicts: str | Sequence[str] | None = None,
+        data_std: float | None = DATA_STD,
         shape: Shape | None = None,
     ) -> None:
         super().__init__()
+        if predicts is None:
+            predicts = process.words[0] if isinstance(process, Learnable) else "data"
         stored = (predicts,) if isinstance(predicts, str) else tuple(predicts)
         self.network, self.process, self.stored = network, process, stored
         self.data_std, self.shape = data_std, None if shape is None else tuple(shape)
         if isinstance(process, Learnable):
             _check_learnable(process, stored, data_std)
+            self.data_std = None
             return
         for word in stored:
             choose(word, dict.fromkeys(WORDS), "prediction")
@@ -166,7 +173,7 @@ class Denoiser(AbstractDenoiser):
     ) -> tuple[Tensor, ...]:
         if isinstance(self.process, Learnable):
             (word,) = self.stored
-            return (self.process.finish(word, x, t, self._ask(x, t, cond, anchor)),)
+            return (self.process.finish(word, x, t, self._ask(self.process.view(x), t, cond, anchor)),)
         self.process.check_anchor(anchor)
         if self.data_std is None:
             answer = self._ask(x, t, cond, anchor)
@@ -183,6 +190,8 @@ class Denoiser(AbstractDenoiser):
         assert s is not None
         alpha, _, gamma = self.process.values(t)
         variance = (alpha * s) ** 2 + gamma**2
+        if isinstance(variance, float) and variance == 0:  # a bridge at its anchor, where y = 0: the limit
+            return self.preconditioning(word, JUST_BEFORE)
         width = sqrt(variance)
         # The word is a x_0 + b x_1 + c z; project the pair (a s, c) on the state (α s, γ) and across it.
         a, b, c = self.process.row(word, t)
@@ -200,9 +209,9 @@ class Denoiser(AbstractDenoiser):
 
 def _check_learnable(process: Learnable, stored: tuple[str, ...], data_std: float | None) -> None:
     require(
-        len(stored) == 1 and stored[0] in process.words and data_std is None,
-        f"a denoiser of {process!r} stores one of {', '.join(process.words)} and is not preconditioned; give "
-        f"predicts={process.words[0]!r}, data_std=None, not predicts={stored!r}, data_std={data_std}",
+        len(stored) == 1 and stored[0] in process.words and data_std in (None, DATA_STD),
+        f"a denoiser of {process!r} stores one of {', '.join(process.words)} and is not preconditioned; leave "
+        f"predicts and data_std out, in place of predicts={stored!r}, data_std={data_std}",
         Unsuitable,
     )
 

@@ -283,13 +283,43 @@ class Rows:
         return Rows(self.source.shifted(by), self.size, self.index)
 
 
+@dataclass(frozen=True)
+class Branches:
+    """Draws for `many` copies of each of `size` samples, copy after copy of the first sample, then of the second.
+
+    The first copies have the draws of the source itself, so that one copy changes nothing, and no copy depends on
+    the batch.
+    """
+
+    source: Source
+    size: int
+    many: int
+
+    def draw(
+        self, like: Tensor, index: int, law: Law = normal, span: tuple[float, float] | None = None
+    ) -> Tensor:
+        part = torch.empty(self.size, *like.shape[1:], dtype=like.dtype, device=like.device)
+        others = [self.source.child(BRANCH).child(m) for m in range(1, self.many)]
+        drawn = [source.draw(part, index, law, span) for source in (self.source, *others)]
+        return torch.stack(drawn, 1).flatten(0, 1)
+
+    def child(self, scope: int) -> Branches:
+        return Branches(self.source.child(scope), self.size, self.many)
+
+    def shifted(self, by: int) -> Branches:
+        return Branches(self.source.shifted(by), self.size, self.many)
+
+
+BRANCH = -3
+"""The scope of the copies after the first."""
+
 Randomness = Generator | Source | None
 """What a public random function accepts."""
 
 
 def as_source(generator: Randomness) -> Source:
     """Turn what the user gave into a source; None becomes fresh noise from the operating system."""
-    if isinstance(generator, Noise | Sequential | SharedPath | Rows):
+    if isinstance(generator, Noise | Sequential | SharedPath | Rows | Branches):
         return generator
     if isinstance(generator, Generator):
         return Sequential(generator)

@@ -21,6 +21,7 @@ NAMES = [
     "search",
     "likelihood",
     "restore",
+    "impute",
     "diagnose",
     "enhance",
     "evaluate",

@@ -49,6 +49,7 @@ class Echo:
     """Answers with its start."""
 
     joint: bool = False
+    calls: int = 0
 
     def __call__(self, model, x, measurement, *, cond=None, generator=None):
         assert len(x) == len(measurement) and (not self.joint or len(x) % measurement.draws == 0)
@@ -58,11 +59,11 @@ class Echo:
 def test_draws_do_not_depend_on_the_batch():
     model = Gaussian(torch.zeros(3), 1.0).denoiser(VP())
     m = Measurement(A, torch.ones(5, 2), 0.1)
-    whole = posterior(model, m, 4, sampler=Echo(), seed=0)
+    whole = posterior(model, m, 4, sampler=Echo(), seed=0).x
     assert whole.shape == (5, 4, 3)
     for size in (1, 3, 7):
-        assert torch.equal(posterior(model, m, 4, sampler=Echo(), seed=0, batch_size=size), whole)
-        assert torch.equal(posterior(model, m, 4, sampler=Echo(True), seed=0, batch_size=size), whole)
+        assert torch.equal(posterior(model, m, 4, sampler=Echo(), seed=0, batch_size=size).x, whole)
+        assert torch.equal(posterior(model, m, 4, sampler=Echo(True), seed=0, batch_size=size).x, whole)
 
 
 @pytest.mark.parametrize(

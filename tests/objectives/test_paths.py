@@ -1,10 +1,8 @@
 """Implicit score matching along paths: its minimizer is the score of reflected Brownian motion."""
 
-import sys
-from pathlib import Path
-
 import pytest
 import torch
+from interval import POINTS, Exact, draw, process
 from stand_ins import standard_errors
 
 import girsanov as gv
@@ -12,9 +10,6 @@ from girsanov.errors import InputError, Unsuitable
 from girsanov.noise import Noise
 from girsanov.objectives import path_score_matching
 from girsanov.processes import Box, Constrained
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "processes"))
-from interval import POINTS, Exact, draw, process
 
 N = 4000
 X0 = POINTS.repeat(N // len(POINTS))[:, None]

@@ -5,7 +5,7 @@ import torch
 from oracles import ALPHA
 from scipy import stats
 
-from girsanov import Denoiser, exact, log_likelihood, networks, objectives, processes, sample, simulate
+from girsanov import Denoiser, exact, log_likelihood, networks, objectives, processes, sample
 from girsanov.errors import InputError
 from girsanov.noise import Noise
 from girsanov.processes.charts import CHARTS
@@ -21,14 +21,6 @@ def test_charts_are_bijections_with_their_slope(name):
     torch.testing.assert_close(CHARTS[name].out_of(u), x)
     (slope,) = torch.autograd.grad(u.sum(), x)
     torch.testing.assert_close(slope.log(), CHARTS[name].log_slope(x))
-
-
-def test_geometric_paths_are_log_normal():
-    paths = simulate(GEOMETRIC, torch.full((20_000, 1), 2.0), torch.tensor([0.0, 0.3, 0.8]), seed=0)
-    assert (paths > 0).all()
-    for i, t in ((1, 0.3), (2, 0.8)):
-        z = (paths[:, i, 0].double().log() - torch.tensor(2.0).log()) / GEOMETRIC.gamma(t)
-        assert stats.kstest(z.numpy(), "norm").pvalue > ALPHA
 
 
 def test_log_normal_data_are_recovered_and_have_their_density():

@@ -34,19 +34,6 @@ def test_no_path_leaves(name):
     torch.testing.assert_close(gv.simulate(process, x0[:7], GRID, seed=0), paths[:7])
 
 
-def test_a_path_has_the_law_of_reflected_brownian_motion_on_its_clock():
-    from test_walks import neumann_mean
-
-    x0 = torch.full((100_000, 1), 0.1, dtype=torch.float64)
-    process = Constrained(Box([0.0], [1.0]), steps=300, variance=0.4)
-    t = 0.5
-    assert process.clock(t) == pytest.approx(0.1)
-    walks = process.simulate(x0, torch.tensor([0.0, t]), generator=torch.Generator().manual_seed(0))[:, 1]
-    drawn, moved = process.perturb(x0, t, generator=torch.Generator().manual_seed(1))
-    for x in (walks, drawn, x0 + moved):
-        assert abs(x.mean() - neumann_mean(0.1, 0.1)) < 4 * x.std() / len(x) ** 0.5
-
-
 def test_at_one_the_law_is_nearly_uniform():
     """What is left of the slowest mode is exp(-½ π² 10/12) = 0.016; of its cosine from one end, as much."""
     x0 = torch.zeros(20_000, 1, dtype=torch.float64)
@@ -85,8 +72,10 @@ def test_other_words_are_refused():
     for word in ("data", "noise", "velocity"):
         with pytest.raises(Unsuitable, match=f"'{word}' was asked of a model of Constrained"):
             getattr(model, word)(x, 0.5)
-    with pytest.raises(Unsuitable, match="predicts='score'"):
-        gv.Denoiser(gv.networks.MLP(1), LINE)
+    assert gv.Denoiser(gv.networks.MLP(1), LINE).stored == ("score",)
+    for wrong in ({"predicts": "data"}, {"data_std": 0.7}):
+        with pytest.raises(Unsuitable, match="leave predicts and data_std out"):
+            gv.Denoiser(gv.networks.MLP(1), LINE, **wrong)
     with pytest.raises(Unsuitable):
         gv.sample(model, 2, solver="euler", shape=(1,))
 

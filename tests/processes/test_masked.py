@@ -27,18 +27,6 @@ def test_alpha_falls_from_one_to_zero_and_is_inverted(schedule):
 
 
 @pytest.mark.parametrize("schedule", KINDS)
-def test_counts_of_masks_are_binomial(schedule):
-    process = Masked(4, schedule)
-    t = torch.tensor([0.2, 0.7]).repeat(2000)
-    x, masked = process.perturb(DATA, t, generator=Noise(1))
-    assert torch.equal(x == 4, masked) and torch.equal(x[~masked], DATA[~masked])
-    for i, time in enumerate((0.2, 0.7)):
-        counts = torch.bincount(masked[i::2].sum(1), minlength=7)
-        expected = stats.binom(6, 1 - process.alpha(time)).pmf(range(7)) * 2000
-        assert stats.chisquare(counts.numpy(), expected).pvalue > 1e-4
-
-
-@pytest.mark.parametrize("schedule", KINDS)
 def test_the_time_of_the_nth_mask_is_an_order_statistic(schedule):
     """1 - α(t) ~ Beta(n, L - n + 1), and n coordinates are masked."""
     process = Masked(4, schedule)

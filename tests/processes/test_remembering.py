@@ -5,15 +5,10 @@ import math
 import numpy as np
 import pytest
 import torch
-from oracles import ALPHA
-from scipy import stats
 from torch.distributions import MultivariateNormal
 
-from girsanov import Denoiser, exact, networks, objectives, processes, sample, save, simulate, solvers
+from girsanov import exact, processes, sample, solvers
 from girsanov.errors import InputError, Unsuitable
-from girsanov.noise import Noise
-from girsanov.processes.saved import process_from
-from girsanov.training import load
 
 ROUGH = pytest.mark.filterwarnings("ignore:.*memories")
 
@@ -41,15 +36,6 @@ def test_paths_have_the_covariance_of_the_equation(base, hurst, factors):
     found, wanted = np.cov(z.T), schedule.covariance(1.0)
     scale = np.sqrt(np.outer(np.diag(wanted), np.diag(wanted)))
     assert (np.abs(found - wanted) / scale).max() < 0.03
-
-
-def test_simulated_paths_have_the_law_at_five_times():
-    process, times = fractional(), torch.tensor([0.0, 0.05, 0.2, 0.5, 0.8, 1.0])
-    paths = simulate(process, torch.full((20_000, 1), 0.7), times, seed=0)
-    for i, t in enumerate(times.tolist()[1:], 1):
-        std = math.sqrt(process.schedule.covariance(t)[0, 0])
-        z = (paths[:, i, 0].double() - process.alpha(t) * 0.7) / std
-        assert stats.kstest(z.numpy(), "norm").pvalue > ALPHA
 
 
 @pytest.mark.parametrize(("base", "same"), [("vp", processes.VP()), ("ve", processes.VE(0.01, 50.0))])
@@ -113,19 +99,6 @@ def test_gaussian_data_are_recovered(hurst):
         1, abs=0.04
     )
     assert ratio(solvers.recommended(process, 20)) == pytest.approx(1, abs=0.01)
-
-
-def test_one_word_trains_saves_and_samples(tmp_path):
-    torch.manual_seed(0)
-    model = Denoiser(networks.MLP(2, hidden=16), fractional(), shape=(2,))
-    loss = objectives.score_matching()(model, torch.randn(64, 2), generator=Noise(0))
-    assert loss.shape == (64,) and loss.isfinite().all()
-    save(model, tmp_path / "m")
-    again = load(tmp_path / "m")
-    assert again.process == model.process and process_from(model.process.to_config()) == model.process
-    torch.testing.assert_close(sample(again, 5, steps=4, seed=0), sample(model, 5, steps=4, seed=0))
-    parts = sample(model, 5, steps=4, seed=0, batch_size=2)
-    torch.testing.assert_close(parts, sample(model, 5, steps=4, seed=0))
 
 
 def test_processes_without_memories_are_refused():

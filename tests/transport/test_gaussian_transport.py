@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from girsanov.errors import InputError
-from girsanov.transport import gaussian_map, gaussian_w2
+from girsanov.noise import Noise
+from girsanov.transport import gaussian_map, gaussian_plan, gaussian_w2
 
 
 def draw(*shape, seed=0):
@@ -94,6 +95,87 @@ def test_the_map_pushes_the_moments_at_the_cost_of_the_distance(case):
     assert float(paid) == pytest.approx(float(gaussian_w2(mean0, a, mean1, b)) ** 2, rel=1e-7)
 
 
+PLANS = {
+    "line to space": (covariance(5, 1), covariance(5, seed=1)),
+    "plane to space": (covariance(5, 2), covariance(5, 3, seed=1)),
+    "lines apart": (torch.diag(torch.tensor([4.0, 0, 0, 0, 0])), torch.diag(torch.tensor([0, 9.0, 0, 0, 0]))),
+    "from a point": (torch.zeros(5, 5), covariance(5)),
+}
+
+
+@pytest.mark.parametrize("case", PLANS)
+def test_where_no_map_exists_noise_makes_up_for_it(case):
+    a, b = (v.double() for v in PLANS[case])
+    plan = gaussian_plan(draw(5), a, draw(5, seed=1), b)
+    matrix, drawn = plan.map.matrix, plan.rest @ plan.rest.T
+    torch.testing.assert_close(matrix @ a @ matrix.T + drawn, b, rtol=1e-8, atol=1e-10)
+    # what is paid, E|x - T x - w|², is the squared distance
+    stay = torch.eye(5) - matrix
+    paid = (draw(5) - draw(5, seed=1)).square().sum() + (stay @ a @ stay.T).trace() + drawn.trace()
+    found = gaussian_w2(draw(5), a, draw(5, seed=1), b)
+    assert float(paid) == pytest.approx(float(found) ** 2, rel=1e-6)
+
+
+def root(cov):
+    values, vectors = torch.linalg.eigh(cov)
+    return (vectors * values.clamp(min=0).sqrt()) @ vectors.T
+
+
+@pytest.mark.parametrize("rank", [1, 3])
+def test_the_plan_is_that_of_freirich(rank):
+    """Theorem 3 there, as printed, for a target of full rank."""
+    a, b = covariance(5, rank), covariance(5, seed=1)
+    b_root = root(b)
+    b_inverse, a_inverse, mix = (
+        torch.linalg.inv(b_root),
+        torch.linalg.pinv(a, rtol=1e-10),
+        root(b_root @ a @ b_root),
+    )
+    back = b_inverse @ mix @ b_inverse
+    drawn = b_root @ (torch.eye(5) - b_root @ back @ a_inverse @ back @ b_root) @ b_root
+    plan = gaussian_plan(ZERO, a, ZERO, b)
+    torch.testing.assert_close(plan.rest @ plan.rest.T, drawn, atol=1e-7, rtol=0)
+    there = draw(20, 5) @ root(a)  # the maps agree where x is
+    torch.testing.assert_close(
+        plan.map(there), there @ (b_root @ mix @ b_inverse @ a_inverse).T, atol=1e-6, rtol=0
+    )
+
+
+@pytest.mark.parametrize("case", SOURCES)
+def test_a_plan_that_needs_no_noise_is_the_map(case):
+    a, b = SOURCES[case]
+    plan = gaussian_plan(draw(5), a, draw(5, seed=1), b)
+    assert plan.rest is None
+    assert torch.equal(plan(draw(9, 5)), gaussian_map(draw(5), a, draw(5, seed=1), b)(draw(9, 5)))
+
+
+def test_draws_of_a_plan_have_its_moments():
+    a, b, n = covariance(5, 2), covariance(5, seed=1), 40_000
+    plan = gaussian_plan(ZERO, a, draw(5), b)
+    y = plan(draw(n, 5, seed=2) @ root(a), generator=Noise(0))
+    error = torch.cov(y.T) - b
+    spread = ((b.diag()[:, None] * b.diag() + b**2) / n).sqrt()  # of an entry of the covariance
+    assert bool((error.abs() < 5 * spread).all())
+    assert bool(((y.mean(0) - draw(5)).abs() < 5 * (b.diag() / n).sqrt()).all())
+    x = draw(6, 3, 5).float()
+    whole = plan(x, generator=Noise(1))
+    torch.testing.assert_close(
+        torch.cat([plan(x[:4], generator=Noise(1)), plan(x[4:], generator=Noise(1, 4))]), whole
+    )
+    assert whole.dtype == torch.float32
+
+
+def test_it_is_the_map_of_pot():
+    ot = pytest.importorskip("ot")
+    a, b = SOURCES["full"]
+    matrix, shift = ot.gaussian.bures_wasserstein_mapping(
+        *(v.numpy() for v in (draw(5), draw(5, seed=1), a, b))
+    )
+    x = draw(7, 5, seed=3)
+    found = gaussian_plan(draw(5), a, draw(5, seed=1), b)(x)
+    torch.testing.assert_close(found, x @ torch.from_numpy(matrix) + torch.from_numpy(shift))
+
+
 def test_another_map_with_the_right_moments_pays_more():
     a, b = SOURCES["full"]
     other = torch.linalg.cholesky(b) @ torch.linalg.inv(torch.linalg.cholesky(a))
@@ -133,6 +215,6 @@ def test_bad_input_is_refused():
         r"mean0 has shape \(0,\)": (torch.zeros(0), torch.zeros(0, 0), ZERO, eye),
     }
     for says, arguments in bad.items():
-        for function in (gaussian_w2, gaussian_map):
+        for function in (gaussian_w2, gaussian_map, gaussian_plan):
             with pytest.raises(InputError, match=says):
                 function(*arguments)

@@ -55,10 +55,17 @@ def evaluate(
     """Compare fresh samples with rows that the model has not seen."""
     from girsanov.cli.runs import held_out, open_run, some
     from girsanov.cli.sample import chosen_plan, draw
-    from girsanov.errors import require
+    from girsanov.errors import Unsuitable, require
     from girsanov.files import write_bytes, write_text
+    from girsanov.processes import Masked
 
     opened = open_run(run, device)
+    require(
+        not isinstance(opened.model.process, Masked),
+        f"{run} draws letters or classes, and the distances of `evaluate` are between numbers. Use: girsanov likelihood {run} "
+        "NEW",
+        Unsuitable,
+    )
     known, fresh = held_out(opened, opened.read(data, crop=crop, label=label))
     fresh = some(fresh, n, seed)
     require(len(fresh) > 1, f"{data} leaves {len(fresh)} row to compare with; give data with more")

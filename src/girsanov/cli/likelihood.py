@@ -6,7 +6,7 @@ which costs a derivative for every number. Rows with classes that the model know
 
 The density is that of the values as the model saw them: images in [-1, 1], tables standardized. Bits per
 dimension are that density in base two, negated, so they may be below zero; compare rows, and models of the
-same data.
+same data. The rows of a text are its windows, and their numbers a lower bound of the log-probability, in bits a letter.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from girsanov.denoiser import AbstractDenoiser
 
 STRANGEST = 5
+MASKINGS = 16
+"""States looked at for each row of a text."""
 
 
 def likelihood(
@@ -76,7 +78,8 @@ def score(
     import torch
 
     from girsanov.noise import Noise
-    from girsanov.solvers import log_likelihood
+    from girsanov.processes import Masked
+    from girsanov.solvers import log_likelihood, masked_bound
 
     device = next(model.parameters()).device
     how: Literal["exact", "auto", "hutchinson"] = (
@@ -87,9 +90,17 @@ def score(
         for first in range(0, len(x), batch_size):
             part = slice(first, first + batch_size)
             given, probe = None if cond is None else cond[part].to(device), Noise(seed, first)
-            found = log_likelihood(
-                model, x[part].to(device), cond=given, divergence=how, tolerance=tolerance, generator=probe
-            )
+            if isinstance(model.process, Masked):
+                found = masked_bound(model, x[part].to(device), MASKINGS, cond=given, generator=probe)
+            else:
+                found = log_likelihood(
+                    model,
+                    x[part].to(device),
+                    cond=given,
+                    divergence=how,
+                    tolerance=tolerance,
+                    generator=probe,
+                )
             parts.append(found.cpu())
             tick(len(found))
     return torch.cat(parts)

@@ -16,7 +16,7 @@ Source = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
-        help="A built-in set (digits, mnist5k, wine, moons, …), a .csv, .parquet, .npy, .npz or image file, "
+        help="A built-in set (digits, mnist5k, wine, moons, …), a .csv, .parquet, .npy, .npz, .txt or image file, "
         "a folder of images or of .wav files, or a Hugging Face name (owner/name).",
     ),
 ]

@@ -15,6 +15,7 @@ from girsanov.cli.runs import Run
 from girsanov.data import TableCodec
 from girsanov.data import write as write_rows
 from girsanov.data.columns import CategoryColumn
+from girsanov.data.dataset import dtype_of
 from girsanov.data.writing import FORMATS
 from girsanov.errors import choose
 
@@ -27,7 +28,7 @@ def prepare(path: Path, run: Run) -> None:
         InputError: a format that cannot hold such samples.
     """
     encode = choose(path.suffix.lower(), FORMATS, "file ending")
-    encode(torch.zeros(1, *run.codec.shape), run.codec)
+    encode(torch.zeros(1, *run.codec.shape, dtype=dtype_of(run.codec)), run.codec)
     path.parent.mkdir(parents=True, exist_ok=True)
 
 

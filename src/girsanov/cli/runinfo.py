@@ -39,7 +39,7 @@ def of_model(run: Run) -> list[tuple[str, str]]:
         ("process", repr(model.process)),
         ("predicts", f"{', '.join(model.stored)}; data_std {model.data_std}"),
         ("samples", f"shape {model.shape}"),
-        ("solvers", known),
+        ("solvers", known or "that of its own kind"),
     ]
 
 
@@ -75,11 +75,20 @@ def of_training(run: Run) -> list[tuple[str, str]]:
 def onward(run: Run) -> list[str]:
     """Commands that work with this run."""
     from girsanov.cli.runs import enhances
+    from girsanov.data import TextCodec
+    from girsanov.processes import Masked
 
     if enhances(run.card):
         return [f"girsanov enhance {shlex.quote(str(run.folder))} noisy.wav --out clean.wav"]
     name, image = shlex.quote(str(run.folder)), run.model.shape is not None and len(run.model.shape) == 3
     data = "DATA" if run.origin is None else shlex.quote(run.origin.source)
+    if isinstance(run.model.process, Masked):
+        if not isinstance(run.codec, TextCodec):
+            return [f"girsanov sample {name} -n 64 --out samples.npy"]
+        return [
+            f"girsanov sample {name} -n 64 --out samples.txt",
+            f"girsanov likelihood {name} NEW.txt --out scores.csv",
+        ]
     lines = [
         f"girsanov sample {name} -n 64 --out samples.{'png' if image else 'csv'}",
         f"girsanov evaluate {name} {data}",

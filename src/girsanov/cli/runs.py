@@ -34,6 +34,7 @@ from girsanov.errors import (
     unknown,
 )
 from girsanov.noise import Noise, uniform
+from girsanov.processes import Masked
 from girsanov.training import Card, Training, load, read_card, split
 from girsanov.training.models import located
 from girsanov.training.team import usable
@@ -163,8 +164,7 @@ class Run:
         """The names of the classes; empty for a model without."""
         if self.origin is not None:
             return self.origin.classes
-        count = getattr(self.model.network, "config", {}).get("classes") or 0
-        return tuple(str(k) for k in range(count))
+        return tuple(str(k) for k in range(labels_of(self.model)))
 
     def read(self, source: str, *, crop: int | None = None, label: str | None = None) -> Dataset:
         """Read data at the scale of the model, cropped and labelled as its own were unless told otherwise.
@@ -255,13 +255,19 @@ def open_run(folder: Path, device: str | None = None, *, speech: bool | None = F
         Unsuitable,
     )
     origin = Origin.from_config(card.data) if card.data and not spoken else None
-    trained = getattr(model.network, "config", {}).get("classes") or 0
     require(
-        origin is None or (len(origin.classes) == trained and origin.codec.shape == model.shape),
+        origin is None or (len(origin.classes) == labels_of(model) and origin.codec.shape == model.shape),
         f"the model in {folder} and the record of its data do not belong together. Restore it from a copy.",
         SavedFileError,
     )
     return Run(folder, model, card, origin)
+
+
+def labels_of(model: Denoiser) -> int:
+    """How many labels a model takes; the `classes` of a network of tokens are what it writes, and no labels."""
+    if isinstance(model.process, Masked):
+        return 0
+    return getattr(model.network, "config", {}).get("classes") or 0
 
 
 def held_out(run: Run, data: Dataset) -> tuple[Dataset | None, Dataset]:

@@ -2,8 +2,9 @@
 
 The network follows from the shape of the data: an MLP for vectors (tables, points), a U-Net for images. The
 data's standard deviation goes into the preconditioning, so a process needs no settings. With classes the model
-learns them, and with a tenth of the labels hidden it learns to do without, for guidance. A folder of wav files is
-clean speech, and makes a model for `enhance` (see `speech`).
+learns them, and with a tenth of the labels hidden it learns to do without, for guidance. A text is learned letter by
+letter, by masking, with convolutions over windows of the text. A folder of wav files is clean speech, and makes a
+model for `enhance` (see `speech`).
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ from __future__ import annotations
 import math
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -25,8 +26,9 @@ from girsanov.cli.options import Crop, Device, Label, Seed, Source, hyphenated, 
 if TYPE_CHECKING:
     from torch import nn
 
+    from girsanov.data import Codec, Dataset
     from girsanov.denoiser import Denoiser
-    from girsanov.processes import Interpolant
+    from girsanov.processes import Interpolant, Masked
     from girsanov.typing import Shape
 
 LABEL_DROPOUT = 0.1
@@ -34,19 +36,38 @@ COARSEST = 8
 """A U-Net halves the sides of an image until they are at most this."""
 
 
+class Usual(NamedTuple):
+    """What is taken where nothing is said."""
+
+    process: str
+    steps: int
+    batch: int
+    lr: float
+
+
+ROWS = Usual("edm", 4000, 128, 1e-3)
+TEXT = Usual("masked", 1800, 32, 3e-3)
+"""About two minutes of one core."""
+SPEECH = Usual("ouve", 4000, speech.BATCH, 1e-3)
+
+
 def train(
     data: Source,
     out: Annotated[Path, typer.Option(help="The run folder to make, or to go on with (--resume).")],
-    steps: Annotated[int, typer.Option(min=1, help="Steps of training.")] = 4000,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Steps of training; 4,000 if left out, 1,800 for text.")
+    ] = None,
     process: Annotated[
         str | None,
-        typer.Option(help="Such as vp, cosine-vp, rectified-flow; edm if left out, ouve for speech."),
+        typer.Option(help="Such as vp, rectified-flow; edm if left out, masked for text, ouve for speech."),
     ] = None,
-    network: Annotated[str, typer.Option(help="mlp, unet or dit; auto goes by the data's shape.")] = "auto",
+    network: Annotated[str, typer.Option(help="mlp, unet or dit; auto goes by the data.")] = "auto",
     batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Samples a step; 128 if left out, 8 for speech.")
+        int | None, typer.Option(min=1, help="Samples a step; 128 if left out, 32 for text, 8 for speech.")
     ] = None,
-    lr: Annotated[float, typer.Option(help="The largest learning rate.")] = 1e-3,
+    lr: Annotated[
+        float | None, typer.Option(help="The largest learning rate; 0.001 if left out, 0.003 for text.")
+    ] = None,
     label: Label = None,
     crop: Crop = None,
     log: Annotated[list[str], typer.Option(help="Also log to tensorboard, mlflow or wandb.")] = [],  # noqa: B006
@@ -57,28 +78,28 @@ def train(
     """Learn a generative model of your data; Ctrl-C saves, and --resume goes on."""
     from girsanov.cli.runs import Origin
     from girsanov.data import read
-    from girsanov.objectives import score_matching
-    from girsanov.processes import PROCESSES
+    from girsanov.objectives import masked_nelbo, score_matching
     from girsanov.training import Card, Training, fit
 
-    spoken = speech.holds_wavs(data)
-    size = batch_size or (speech.BATCH if spoken else 128)
-    config = Training(batch_size=size, lr=lr, seed=seed, device=device, log=tuple(log))
+    spoken, wordy = speech.holds_wavs(data), data.lower().endswith(".txt")
+    usual = SPEECH if spoken else TEXT if wordy else ROWS
+    steps, size = steps or usual.steps, batch_size or usual.batch
+    config = Training(
+        batch_size=size, lr=usual.lr if lr is None else lr, seed=seed, device=device, log=tuple(log)
+    )
     if spoken:
         speech.refuse_options(data, network, label, crop)
         with resumable():
             speech.train_speech(data, out, process=process, steps=steps, resume=resume, config=config)
         return
-    process = process or "edm"
-    law = lookup(process, PROCESSES, "process")()
+    process = process or usual.process
+    made = maker(process)
     rows = read(data, crop=crop, label=label)
+    law = process_for(made, rows.codec)
     classes = None if rows.classes is None else len(rows.classes)
-    model = build(rows.codec.shape, law, classes=classes, network=network, std=float(rows.x.std()), seed=seed)
-    known = "" if classes is None else f" in {classes} classes"
-    note(f"{rows.name}: {len(rows):,} samples of shape {rows.codec.shape}{known}")
-    count = sum(p.numel() for p in model.network.parameters())
-    note(f"{type(model.network).__name__} with {count:,} parameters, process {hyphenated(process)}")
-    loss = score_matching(label_dropout=LABEL_DROPOUT if classes else 0.0)
+    model = build(rows.codec.shape, law, classes=classes, network=network, std=spread(rows), seed=seed)
+    tell(rows, model, hyphenated(process))
+    loss = masked_nelbo() if wordy else score_matching(label_dropout=LABEL_DROPOUT if classes else 0.0)
     origin = Origin.of(rows, label=label, crop=crop, config=config)
     card = Card(dataset=data, data=origin.to_config())
     with resumable():
@@ -87,13 +108,70 @@ def train(
         )
     wrote(out)
     name = shlex.quote(str(out))
-    say(
-        f"next: girsanov sample {name} -n 64 --out {'samples.png' if len(rows.codec.shape) == 3 else 'samples.csv'}"
+    say(f"next: girsanov sample {name} -n 64 --out samples{ending(rows.codec)}")
+
+
+def tell(rows: Dataset, model: Denoiser, process: str) -> None:
+    """What is learned, and by what."""
+    known = "" if rows.classes is None else f" in {len(rows.classes)} classes"
+    note(f"{rows.name}: {len(rows):,} samples of shape {rows.codec.shape}{known}")
+    count = sum(p.numel() for p in model.network.parameters())
+    note(f"{type(model.network).__name__} with {count:,} parameters, process {process}")
+
+
+def ending(codec: Codec) -> str:
+    """Of a file that holds samples."""
+    from girsanov.data import TextCodec
+
+    return ".txt" if isinstance(codec, TextCodec) else ".png" if len(codec.shape) == 3 else ".csv"
+
+
+def maker(process: str) -> Callable[..., Interpolant | Masked]:
+    """The constructor of that name. Raises UnknownName."""
+    from girsanov.processes import PROCESSES, Masked
+
+    kinds: dict[str, Callable[..., Interpolant | Masked]] = {**PROCESSES, "Masked": Masked}
+    return lookup(process, kinds, "process")
+
+
+def process_for(made: Callable[..., Interpolant | Masked], codec: Codec) -> Interpolant | Masked:
+    """The process for data of that kind.
+
+    Raises:
+        Unsuitable: masking of what are no letters, or another process of letters.
+    """
+    from girsanov.data import TextCodec
+    from girsanov.errors import Unsuitable, require
+    from girsanov.processes import Masked
+
+    if isinstance(codec, TextCodec):
+        require(
+            made is Masked,
+            "letters are masked, and have no noise added to them. Leave --process out, or give masked.",
+            Unsuitable,
+        )
+        return Masked(len(codec.letters))
+    require(
+        made is not Masked,
+        f"masking is for letters, and these are {codec.kind} data. Give a .txt file, or another --process.",
+        Unsuitable,
     )
+    return made()
+
+
+def spread(rows: Dataset) -> float | None:
+    """The standard deviation of the values; None for letters, which have none."""
+    return float(rows.x.std()) if rows.x.is_floating_point() else None
 
 
 def build(
-    shape: Shape, process: Interpolant, *, classes: int | None, network: str, std: float, seed: int
+    shape: Shape,
+    process: Interpolant | Masked,
+    *,
+    classes: int | None,
+    network: str,
+    std: float | None,
+    seed: int,
 ) -> Denoiser:
     """An untrained model for samples of a shape.
 
@@ -105,16 +183,32 @@ def build(
 
     from girsanov.denoiser import Denoiser
     from girsanov.errors import Unsuitable, require
+    from girsanov.processes import Masked
 
-    require(
-        process.end == "noise",
-        f"{process!r} joins two sets of data, and the command has one. Use it from Python: girsanov.fit(..., end=).",
-        Unsuitable,
-    )
-    require(std > 0, "all values of the data are the same, so there is nothing to learn. Give other data.")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed % 2**63)
+        if isinstance(process, Masked):
+            return Denoiser(reader(process.classes, network), process, shape=shape)
+        require(
+            process.end == "noise",
+            f"{process!r} joins two sets of data, and the command has one. Use it from Python: girsanov.fit(..., end=).",
+            Unsuitable,
+        )
+        require(
+            std != 0, "all values of the data are the same, so there is nothing to learn. Give other data."
+        )
         return Denoiser(chosen(shape, classes, network), process, data_std=std, shape=shape)
+
+
+def reader(letters: int, network: str) -> nn.Module:
+    """The network of a text. Raises Unsuitable where another was asked for."""
+    from girsanov import networks
+    from girsanov.errors import Unsuitable, require
+
+    require(
+        network == "auto", "a text is learned by convolutions over letters. Leave --network out.", Unsuitable
+    )
+    return networks.TokenConv(letters)
 
 
 def chosen(shape: Shape, classes: int | None, network: str) -> nn.Module:

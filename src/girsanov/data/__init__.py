@@ -6,6 +6,7 @@ from girsanov.data.dataset import Codec, Dataset, codec_from_config
 from girsanov.data.images import ImageCodec
 from girsanov.data.maps import airports
 from girsanov.data.noises import at_snr, babble, hum, noisy_pairs, pink, reverberate
+from girsanov.data.priors import digits_mixture
 from girsanov.data.reading import read
 from girsanov.data.sets import (
     breast_cancer,
@@ -20,6 +21,7 @@ from girsanov.data.sets import (
 )
 from girsanov.data.sources import BUILTIN
 from girsanov.data.tables import TableCodec
+from girsanov.data.texts import TextCodec
 from girsanov.data.toys import (
     TOYS,
     checkerboard,
@@ -43,6 +45,7 @@ __all__ = [
     "Recording",
     "Spectrogram",
     "TableCodec",
+    "TextCodec",
     "airports",
     "at_snr",
     "babble",
@@ -52,6 +55,7 @@ __all__ = [
     "codec_from_config",
     "diabetes",
     "digits",
+    "digits_mixture",
     "faces",
     "fashion_mnist",
     "grid",

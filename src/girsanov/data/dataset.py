@@ -18,15 +18,16 @@ from girsanov.data.checks import batch, field
 from girsanov.data.columns import MAX_VALUES
 from girsanov.data.images import ImageCodec, Picture
 from girsanov.data.tables import TableCodec
+from girsanov.data.texts import TextCodec
 from girsanov.errors import InputError, choose, require, require_finite
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-Codec = ImageCodec | ArrayCodec | TableCodec
+Codec = ImageCodec | ArrayCodec | TableCodec | TextCodec
 """How values were scaled: `shape`, `encode` to a tensor, `decode` from one, `to_config`, `from_config`."""
 
-CODECS: dict[str, type[Codec]] = {c.kind: c for c in (ImageCodec, ArrayCodec, TableCodec)}
+CODECS: dict[str, type[Codec]] = {c.kind: c for c in (ImageCodec, ArrayCodec, TableCodec, TextCodec)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +35,7 @@ class Dataset:
     """A data set in memory.
 
     Args:
-        x: (N, *shape), float32, finite, at the scale of a network.
+        x: (N, *shape), float32, finite, at the scale of a network; the int64 letters of a text.
         cond: (N,), int64, the class of every row as an index into `classes`; None without classes.
         codec: turns generated rows back into pictures, arrays or a table.
         classes: the name of each class.
@@ -52,10 +53,10 @@ class Dataset:
 
     def __post_init__(self) -> None:
         require(len(self.x) > 0, f"{self.name} has no rows; give at least one")
+        dtype = dtype_of(self.codec)
         require(
-            self.x.dtype == torch.float32 and tuple(self.x.shape[1:]) == self.codec.shape,
-            f"x is {self.x.dtype} {tuple(self.x.shape)}; the codec asks for float32 "
-            f"{batch(self.codec.shape)}",
+            self.x.dtype == dtype and tuple(self.x.shape[1:]) == self.codec.shape,
+            f"x is {self.x.dtype} {tuple(self.x.shape)}; the codec asks for {dtype} {batch(self.codec.shape)}",
         )
         require_finite(self.x, "x")
         require((self.cond is None) == (self.classes is None), "give both cond and classes, or neither")
@@ -80,14 +81,19 @@ class Raw:
     """What a source holds, before it is scaled.
 
     Args:
-        content: pictures to open, an array, a table, or images that are at their scale already.
+        content: pictures to open, an array, a table, a text, or images that are at their scale already.
         labels: one for each row, if the source tells.
         classes: their names in order, if the source tells; else they are sorted.
     """
 
-    content: list[Picture] | np.ndarray | DataFrame | Tensor
+    content: list[Picture] | np.ndarray | DataFrame | Tensor | str
     labels: Sequence[Any] | None = None
     classes: tuple[str, ...] | None = None
+
+
+def dtype_of(codec: Codec) -> torch.dtype:
+    """Of encoded rows."""
+    return torch.int64 if isinstance(codec, TextCodec) else torch.float32
 
 
 def codec_from_config(config: Mapping[str, Any]) -> Codec:

@@ -21,9 +21,10 @@ from girsanov.data.frames import split_label
 from girsanov.data.images import COLOUR, GREY, ImageCodec, read_pictures
 from girsanov.data.sources import open_source
 from girsanov.data.tables import TableCodec
+from girsanov.data.texts import TextCodec
 from girsanov.errors import InputError, require
 
-C = TypeVar("C", ImageCodec, ArrayCodec, TableCodec)
+C = TypeVar("C", ImageCodec, ArrayCodec, TableCodec, TextCodec)
 
 
 def read(
@@ -38,8 +39,8 @@ def read(
 
     Args:
         source: the name of a built-in set (`BUILTIN`: digits, mnist5k, moons, wine, …); a file: `.csv`,
-            `.parquet`, `.npy`, `.npz` (its array `x`, or the only one) or an image; a folder of images, or of
-            one folder of images for each class; a Hugging Face data set, owner/name. uint8 arrays (N, H, W),
+            `.parquet`, `.npy`, `.npz` (its array `x`, or the only one), `.txt` (windows of 64 letters) or an image; a
+            folder of images, or of one folder of images for each class; a Hugging Face data set, owner/name. uint8 arrays (N, H, W),
             (N, H, W, 3) and (N, 3, H, W) are taken as pictures.
         crop: for pictures in files: cut out the largest centred square and resize it to this side.
         label: the column of a table, array of an `.npz` or feature of a Hugging Face set that holds the
@@ -70,6 +71,9 @@ def read(
         x, codec = _scaled(content, _expect(codec, ImageCodec, name), name)
     elif isinstance(content, np.ndarray):
         x, codec = _array(content, codec, name)
+    elif isinstance(content, str):
+        codec = _expect(codec, TextCodec, name) or TextCodec.learn(content)
+        x = codec.encode(content, name)
     else:
         frame, labels = (content, None) if label is None else split_label(content, label)
         codec = _expect(codec, TableCodec, name) or TableCodec.learn(frame)

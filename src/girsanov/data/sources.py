@@ -21,12 +21,13 @@ from girsanov.data.dataset import Raw
 from girsanov.data.frames import read_csv, read_parquet
 from girsanov.data.hub import is_hub_name, read_hub
 from girsanov.data.images import Picture
+from girsanov.data.texts import read_text
 from girsanov.data.toys import TOYS, Toy
 from girsanov.errors import SavedFileError, UnknownName, require, unknown
 from girsanov.noise import Noise
 
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
-ENDINGS = (".npy", ".npz", ".csv", ".parquet", *IMAGES)
+ENDINGS = (".npy", ".npz", ".csv", ".parquet", ".txt", *IMAGES)
 PICKLES = (".pkl", ".pickle", ".pt", ".pth", ".bin", ".joblib", ".ckpt")
 TOY_POINTS = 10_000
 
@@ -86,6 +87,9 @@ def _file(path: Path, ending: str, label: str | None) -> Raw:
         return Raw(read_csv(path))
     if ending == ".parquet":
         return Raw(read_parquet(path))
+    if ending == ".txt":
+        require(label is None, f"label={label!r} was given, and a text has no columns. Leave it out.")
+        return Raw(read_text(path))
     if ending in IMAGES:
         require(label is None, f"label={label!r} was given, and a picture has no columns. Leave it out.")
         return Raw([Picture(str(path), lambda: path)])

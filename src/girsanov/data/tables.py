@@ -100,7 +100,7 @@ class TableCodec:
         learned = {c.name for c in self.columns}
         lost = [f"column {name!r} is missing" for name in learned - set(frame.columns)]
         new = [f"column {name!r} is new" for name in frame.columns if name not in learned]
-        changed = [_difference(c, frame[c.name]) for c in self.columns if c.name in frame.columns]
+        changed = [difference(c, frame[c.name]) for c in self.columns if c.name in frame.columns]
         return sorted(lost) + new + [text for text in changed if text]
 
     def to_config(self) -> dict[str, Any]:
@@ -113,8 +113,8 @@ class TableCodec:
         return cls(tuple(column_from_config(c) for c in fields(config, "columns", dict)))
 
 
-def _check(frame: DataFrame) -> None:
-    """Refuse a frame that cannot be a table of complete rows."""
+def check_frame(frame: DataFrame) -> None:
+    """Refuse what is no table: another type, no rows or columns, names that repeat. Raises InputError."""
     pd = extra("pandas", "data")
     require(
         isinstance(frame, pd.DataFrame),
@@ -133,7 +133,13 @@ def _check(frame: DataFrame) -> None:
         require(isinstance(name, str | int), f"column name {name!r} is not a text; rename it")
     twice = sorted({str(n) for n in names if names.count(n) > 1}) if len(set(names)) < len(names) else []
     require(not twice, f"column {', '.join(twice)} occurs twice; give every column a name of its own")
-    for name in names:
+
+
+def _check(frame: DataFrame) -> None:
+    """Refuse a frame that cannot be a table of complete rows."""
+    pd = extra("pandas", "data")
+    check_frame(frame)
+    for name in frame.columns:
         column = frame[name]
         bad = column.isna().to_numpy(bool)
         if pd.api.types.is_float_dtype(column.dtype):
@@ -151,8 +157,8 @@ def _check(frame: DataFrame) -> None:
             )
 
 
-def _difference(column: Column, values: Series) -> str:
-    """How the values differ from what was learned, or an empty text."""
+def difference(column: Column, values: Series) -> str:
+    """How values, none of them missing, differ from what was learned, or an empty text."""
     found = learn_column(column.name, values)
     if isinstance(column, NumberColumn):
         same = isinstance(found, NumberColumn)

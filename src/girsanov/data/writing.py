@@ -4,6 +4,7 @@
     .npy      pictures as bytes (N, H, W) or (N, H, W, 3), arrays in the dtype that was learned
     .csv      tables; vectors, as columns x0, x1, …
     .parquet  the same
+    .txt      texts, with an empty line between two
 
 Oracle: `read` gives back what was written (tests/data/test_writing.py).
 """
@@ -24,6 +25,7 @@ from girsanov.data.dataset import Codec
 from girsanov.data.frames import write_csv
 from girsanov.data.images import ImageCodec
 from girsanov.data.tables import TableCodec
+from girsanov.data.texts import TextCodec
 from girsanov.errors import InputError, choose, extra, require
 from girsanov.files import write_bytes
 
@@ -38,7 +40,7 @@ def write(path: str | Path, x: Tensor, codec: Codec) -> None:
     """Decode rows and write them to a file.
 
     Args:
-        path: ends in .png, .npy, .csv or .parquet; an existing file is replaced, in one step.
+        path: ends in .png, .npy, .csv, .parquet or .txt; an existing file is replaced, in one step.
         x: (N, *codec.shape), at least one row, finite.
         codec: what the model's data were scaled by.
 
@@ -94,7 +96,7 @@ def _pixels(x: Tensor, codec: Codec) -> np.ndarray:
 
 
 def _npy(x: Tensor, codec: Codec) -> bytes:
-    if isinstance(codec, TableCodec):
+    if isinstance(codec, TableCodec | TextCodec):
         raise InputError(f"a .npy holds one array, and these are {_what(codec)}. Write {_home(codec)}.")
     buffer = io.BytesIO()
     np.save(buffer, codec.decode(x), allow_pickle=False)
@@ -113,6 +115,12 @@ def _parquet(x: Tensor, codec: Codec) -> bytes:
     return buffer.getvalue()
 
 
+def _txt(x: Tensor, codec: Codec) -> bytes:
+    if isinstance(codec, TextCodec):
+        return ("\n\n".join(codec.decode(x)) + "\n").encode()
+    raise InputError(f"a .txt holds text, and these are {_what(codec)}. Write {_home(codec)}.")
+
+
 def _frame(x: Tensor, codec: Codec) -> DataFrame:
     if isinstance(codec, TableCodec):
         return codec.decode(x)
@@ -123,10 +131,14 @@ def _frame(x: Tensor, codec: Codec) -> DataFrame:
 
 
 def _what(codec: Codec) -> str:
+    if isinstance(codec, TextCodec):
+        return "texts"
     return "rows of a table" if isinstance(codec, TableCodec) else f"{codec.kind}s of shape {codec.shape}"
 
 
 def _home(codec: Codec) -> str:
+    if isinstance(codec, TextCodec):
+        return ".txt"
     return ".csv or .parquet" if isinstance(codec, TableCodec) else ".npy"
 
 
@@ -135,4 +147,5 @@ FORMATS: dict[str, Callable[[Tensor, Codec], bytes]] = {
     ".npy": _npy,
     ".csv": _csv,
     ".parquet": _parquet,
+    ".txt": _txt,
 }

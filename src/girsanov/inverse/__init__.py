@@ -1,10 +1,23 @@
-"""Restoring what was measured: operators, posterior samplers, regeneration of a guess, and speech."""
+"""Restoring what was measured: operators, posterior samplers, guesses made better, speech, tables with holes."""
 
+from girsanov.inverse.boundary import FixedStart, select_start
+from girsanov.inverse.deep_variational import (
+    GammaPrecision,
+    ScoreDVI,
+    VariationalImage,
+    blind_noise_level,
+    score_surrogate,
+)
+from girsanov.inverse.diversity import Apart, furthest_points, representatives, uniformized
+from girsanov.inverse.guided import DPS, PiGDM
+from girsanov.inverse.imputation import LAGS, Imputation, TableImputer, impute
+from girsanov.inverse.latent_transport import LatentTransport
 from girsanov.inverse.linear import (
     BlockDownsampling,
     CircularBlur,
     Colorization,
     DenseOperator,
+    Identity,
     Inpainting,
     MaskedFourier,
     dense,
@@ -16,7 +29,12 @@ from girsanov.inverse.posterior import PosteriorSampler, posterior
 from girsanov.inverse.posterior_mean_flow import PosteriorMeanFlow
 from girsanov.inverse.regeneration import Regeneration, Regenerator, regeneration
 from girsanov.inverse.replacement import colorize, inpaint
+from girsanov.inverse.samples import PosteriorSamples
+from girsanov.inverse.selection import Prior
+from girsanov.inverse.smc import SMC
+from girsanov.inverse.spectral import DDRM
 from girsanov.inverse.speech import enhance, speech_sampler
+from girsanov.inverse.splitting import DDNM, DiffPIR, RePaint
 from girsanov.inverse.uncertainty import (
     BayesCap,
     BayesCapLoss,
@@ -29,8 +47,15 @@ from girsanov.inverse.uncertainty import (
     generalized_gaussian_nll,
     generalized_gaussian_variance,
 )
+from girsanov.inverse.variational import REDDiff
 
 __all__ = [
+    "DDNM",
+    "DDRM",
+    "DPS",
+    "LAGS",
+    "SMC",
+    "Apart",
     "BayesCap",
     "BayesCapLoss",
     "BlockDownsampling",
@@ -38,33 +63,54 @@ __all__ = [
     "ClippedRange",
     "Colorization",
     "DenseOperator",
+    "DiffPIR",
     "DifferentiableForwardModel",
     "Estimate",
+    "FixedStart",
+    "GammaPrecision",
     "GaussianNoise",
+    "Identity",
+    "Imputation",
     "Inpainting",
     "InputPerturbation",
+    "LatentTransport",
     "Linear",
     "MCDropout",
     "MaskedFourier",
     "Measurement",
     "MeasurementOperator",
     "PhaseRetrieval",
+    "PiGDM",
     "PoissonNoise",
     "PosteriorMeanFlow",
     "PosteriorSampler",
+    "PosteriorSamples",
+    "Prior",
+    "REDDiff",
+    "RePaint",
     "Regeneration",
     "Regenerator",
+    "ScoreDVI",
     "Spectral",
+    "TableImputer",
     "TestTimeAugmentation",
     "Uncertain",
+    "VariationalImage",
     "bayescap",
+    "blind_noise_level",
     "colorize",
     "dense",
     "enhance",
+    "furthest_points",
     "generalized_gaussian_nll",
     "generalized_gaussian_variance",
+    "impute",
     "inpaint",
     "posterior",
     "regeneration",
+    "representatives",
+    "score_surrogate",
+    "select_start",
     "speech_sampler",
+    "uniformized",
 ]

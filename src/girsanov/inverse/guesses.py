@@ -1,4 +1,7 @@
-"""What restorers that begin with a guess share: checks, guesses in batches, samples drawn from there."""
+"""What restorers that begin with a guess share: checks, guesses in batches, samples drawn from there.
+
+Oracle: the restorers themselves, `Regenerator` and `PosteriorMeanFlow` (tests/inverse).
+"""
 
 from __future__ import annotations
 

@@ -25,6 +25,8 @@ class NoiseModel(Protocol):
 
     def log_likelihood(self, y: Tensor, clean: Tensor) -> Tensor: ...
 
+    def variance(self, y: Tensor) -> Tensor: ...
+
     def draw(self, clean: Tensor, generator: Randomness = None) -> Tensor: ...
 
 
@@ -51,6 +53,10 @@ class GaussianNoise:
         left = ((y - clean) / self.std).flatten(1)
         return -0.5 * left.square().sum(1) - left.shape[1] * math.log(self.std * math.sqrt(2 * math.pi))
 
+    def variance(self, y: Tensor) -> Tensor:
+        """That of each entry of y."""
+        return torch.full_like(y, self.std**2)
+
     def draw(self, clean: Tensor, generator: Randomness = None) -> Tensor:
         """A noisy y for A(x) (B, *out)."""
         return clean + self.std * as_source(generator).draw(clean, 0)
@@ -69,6 +75,10 @@ class PoissonNoise:
         """log p(y | A(x)), (B,), differentiable; rates below 1e-6 photons are raised to it."""
         rate, count = (self.gain * clean).clamp(min=1e-6), self.gain * y
         return (count * rate.log() - rate - (count + 1).lgamma()).flatten(1).sum(1)
+
+    def variance(self, y: Tensor) -> Tensor:
+        """That of each entry of y, about: its own estimate by the count, of at least one photon."""
+        return y.clamp(min=1 / self.gain) / self.gain
 
     def draw(self, clean: Tensor, generator: Randomness = None) -> Tensor:
         """A noisy y for A(x) (B, *out), by inversion of the count's law at a uniform draw.

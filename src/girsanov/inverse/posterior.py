@@ -2,8 +2,8 @@
 
 A posterior sampler is an object with
 
-    calls(measurement)    denoiser calls for a sample
-    joint                 whether the draws of one measurement are made together (particles, diversity)
+    calls      denoiser calls for a draw
+    joint      whether the draws of one measurement are made together (particles, diversity)
     __call__(model, x, measurement, *, cond, generator)
 
 x (R, *shape) is a draw of the reference law, and the measurement has R rows, one for each; a joint sampler finds
@@ -13,6 +13,7 @@ Oracle: the exact posterior of a mixture, `GaussianMixture.posterior` (tests/inv
 
 from __future__ import annotations
 
+import time
 from typing import Protocol
 
 import torch
@@ -21,6 +22,7 @@ from torch import Tensor
 from girsanov.denoiser import AbstractDenoiser
 from girsanov.errors import Unsuitable, require
 from girsanov.inverse.measurement import Measurement
+from girsanov.inverse.samples import PosteriorSamples
 from girsanov.noise import Noise, Randomness, as_source
 from girsanov.processes import GaussianConditional, Interpolant, need
 from girsanov.typing import Tree
@@ -29,7 +31,11 @@ from girsanov.typing import Tree
 class PosteriorSampler(Protocol):
     """See the head of the module."""
 
-    joint: bool
+    @property
+    def joint(self) -> bool: ...
+
+    @property
+    def calls(self) -> int: ...
 
     def __call__(
         self,
@@ -51,8 +57,8 @@ def posterior(
     cond: int | None = None,
     batch_size: int = 256,
     seed: int | None = None,
-) -> Tensor:
-    """Draw n signals for every measurement, (B, n, *shape).
+) -> PosteriorSamples:
+    """Draw n signals for every measurement.
 
     Args:
         model: any denoiser of a one-sided process with normal noise: learned, exact or guided.
@@ -85,7 +91,7 @@ def posterior(
     rows, source = measurement.repeat(n), as_source(None if seed is None else Noise(seed))
     size = max(1, batch_size // n) * n if sampler.joint else batch_size
     like = next(model.parameters(), torch.empty(0))
-    was_training, parts = model.training, []
+    was_training, parts, began = model.training, [], time.process_time()
     model.eval()
     try:
         with torch.no_grad():  # gradients are asked for inside; inference mode would forbid them
@@ -96,4 +102,6 @@ def posterior(
                 parts.append(sampler(model, x, part, cond=labels, generator=noise))
     finally:
         model.train(was_training)
-    return torch.cat(parts).reshape(len(measurement), n, *shape)
+    x = torch.cat(parts).reshape(len(measurement), n, *shape)
+    per_call = model.calls_per_call
+    return PosteriorSamples(x, sampler.calls * per_call, time.process_time() - began)

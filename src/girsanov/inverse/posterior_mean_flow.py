@@ -15,7 +15,7 @@ is not told y, and restoring is Euler's method from t = 1 (τ = 1 - t in the pap
 It is no draw from the posterior: by σ z alone do two restorations of one y differ. For the posterior's spread
 train a conditional model instead.
 Source: Ohayon, Michaeli & Elad (2024), Posterior-mean rectified flow: towards minimum MSE photo-realistic image
-restoration, arXiv 2410.00418, section 4; the bound is of Freirich, Michaeli & Meir (2021).
+restoration, arXiv 2410.00418; the bound is of Freirich, Michaeli & Meir (2021).
 Oracle: jointly Gaussian x and y, where the flow is known and equals the optimal map
 (tests/inverse/test_posterior_mean_flow.py).
 """

@@ -21,6 +21,7 @@ from girsanov.objectives.multiplicative import (
 )
 from girsanov.objectives.paths import PathScoreMatching, path_score_matching
 from girsanov.objectives.posterior import PosteriorMean, posterior_mean_matching
+from girsanov.objectives.recommended import recommended
 from girsanov.objectives.times import TIMES
 from girsanov.objectives.variational import PixelwiseELBO, SetDistanceELBO
 from girsanov.objectives.weightings import WEIGHTINGS
@@ -54,6 +55,7 @@ __all__ = [
     "nonnegative_score_matching",
     "path_score_matching",
     "posterior_mean_matching",
+    "recommended",
     "score_loss",
     "score_matching",
     "sliced_score_matching",

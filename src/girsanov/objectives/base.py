@@ -29,8 +29,6 @@ from girsanov.typing import Scalar, Tree
 
 NOISE, TIME, DROP, COUPLING = 0, 1, 2, 0
 NO_LABEL = -1
-DATA_STD = 0.5
-"""The standard deviation taken for data where the model does not state it: images in [-1, 1]."""
 
 T = TypeVar("T")
 

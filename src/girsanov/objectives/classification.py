@@ -17,9 +17,10 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from girsanov.classifier import NoisyClassifier, level_time
+from girsanov.denoiser import DATA_STD
 from girsanov.errors import InputError, Unsuitable, require
 from girsanov.noise import Randomness, as_source
-from girsanov.objectives.base import DATA_STD, NOISE, check_batch, check_end, mix, named
+from girsanov.objectives.base import NOISE, check_batch, check_end, mix, named
 from girsanov.objectives.times import TIMES, TimeLaw, draw_times, uniforms
 from girsanov.typing import Tree
 

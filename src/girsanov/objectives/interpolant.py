@@ -24,11 +24,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from girsanov.denoiser import AbstractDenoiser
+from girsanov.denoiser import DATA_STD, AbstractDenoiser
 from girsanov.errors import Unsuitable
 from girsanov.noise import Randomness, as_source
 from girsanov.objectives.base import (
-    DATA_STD,
     NOISE,
     anchor_of,
     answers,

@@ -25,6 +25,7 @@ from girsanov.errors import Unsuitable, require
 from girsanov.noise import Randomness, as_source, uniform
 from girsanov.objectives.base import TIME, process_of
 from girsanov.processes import Masked
+from girsanov.processes.base import refuse_end
 from girsanov.typing import Tree
 
 
@@ -43,7 +44,7 @@ class MaskedNELBO:
     ) -> Tensor:
         """Losses (B,), nats a coordinate; x0 (B, *shape) integers from 0 to classes - 1. See `Objective`."""
         process = masking_of(model)
-        require(end is None, "end was given, and masking has no x_1; leave end out")
+        refuse_end(process, end)
         source = as_source(generator)
         draws = source.draw(torch.empty(len(x0), 1, dtype=torch.float64, device=x0.device), TIME, uniform)
         n = 1 + (draws[:, 0] * x0[0].numel()).long() if len(x0) else torch.ones(0, dtype=torch.int64)

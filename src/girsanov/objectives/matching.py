@@ -34,11 +34,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from girsanov.denoiser import AbstractDenoiser, combine
-from girsanov.errors import Unsuitable, choose
-from girsanov.noise import Randomness, as_source
+from girsanov.denoiser import DATA_STD, AbstractDenoiser, combine
+from girsanov.errors import Unsuitable, choose, require
+from girsanov.noise import Randomness, Source, as_source
 from girsanov.objectives.base import (
-    DATA_STD,
     NOISE,
     anchor_of,
     check_batch,
@@ -51,9 +50,10 @@ from girsanov.objectives.base import (
     per_sample,
     process_of,
 )
+from girsanov.objectives.reversible import regress_answer
 from girsanov.objectives.times import TIMES, TimeLaw, draw_times
 from girsanov.objectives.weightings import WEIGHTINGS, Weighting, residual_scale
-from girsanov.processes import AffineConditional, GaussianConditional
+from girsanov.processes import AffineConditional, GaussianConditional, Perturbable, Reversible
 from girsanov.processes.base import like_batch
 from girsanov.processes.conversion import WORDS
 from girsanov.processes.functions import sqrt
@@ -92,6 +92,8 @@ class Matching:
         generator: Randomness = None,
     ) -> Tensor:
         """Losses (B,); see `Objective`."""
+        if isinstance(process_of(model, Perturbable), Reversible):
+            return self._of_own_kind(model, x0, cond, end, as_source(generator))
         process, scale = process_of(model, AffineConditional), data_std_of(model)
         check_batch(x0)
         check_end(process, x0, end)
@@ -119,6 +121,22 @@ class Matching:
             error = like_batch(sqrt(weight), error) * error
             return per_sample(F.smooth_l1_loss(error, torch.zeros_like(error), reduction="none"))
         return combine((weight,), (per_sample(error.square()),))
+
+    def _of_own_kind(
+        self, model: AbstractDenoiser, x0: Tensor, cond: Tree, end: Tensor | None, source: Source
+    ) -> Tensor:
+        """The loss of a process that says itself what there is to regress."""
+        plain = Matching(stratified=self.stratified, label_dropout=self.label_dropout)
+        require(
+            self == plain,
+            f"{model.process!r} says itself what is regressed and when; leave predict, weighting, times and "
+            "coupling of score_matching() out",
+            Unsuitable,
+        )
+        return regress_answer(
+            model, x0, cond=cond, end=end, source=source, stratified=self.stratified,
+            label_dropout=self.label_dropout,
+        )  # fmt: skip
 
     def _check_fit(self, process: GaussianConditional, stored: tuple[str, ...], scale: float | None) -> None:
         """Refuse a model whose answers this loss would not train, or not determine."""
@@ -155,7 +173,7 @@ def score_matching(
     stratified: bool = True,
     label_dropout: float = 0.0,
 ) -> Matching:
-    """Denoising score matching, in any prediction, for any Gaussian process with one random end.
+    """Denoising score matching, in any prediction, for any interpolant with one random end, and `Reversible` processes.
 
     The defaults suit every process: the network's own target, the residual of unit variance if the model
     is preconditioned, evenly weighted over a broad law of noise levels.

@@ -103,16 +103,22 @@ def model(
 @cache
 def reader(*, seed: int = 0, steps: int = 400) -> nn.Module:
     """A small classifier that has seen the real training digits only."""
-    digits, source = split(), Noise(seed)
+    digits = split()
+    return classifier(digits.x, digits.label, seed=seed, steps=steps)
+
+
+def classifier(x: Tensor, label: Tensor, *, seed: int = 0, steps: int = 400, width: int = 32) -> nn.Module:
+    """A small classifier of grey images (N, 1, H, W) in ten classes, frozen, to judge by."""
+    source = Noise(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        net = networks.Classifier(1, 10)
+        net = networks.Classifier(1, 10, width=width)
     optimizer = torch.optim.AdamW(net.parameters(), 3e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, max(steps, 2))
     for step in range(steps):
         u = source.draw(torch.empty(128, 1, dtype=torch.float64), step, uniform)[:, 0]
-        rows = (u * len(digits.x)).long()
-        loss = cross_entropy(net(digits.x[rows], torch.zeros(128)), digits.label[rows])
+        rows = (u * len(x)).long()
+        loss = cross_entropy(net(x[rows], torch.zeros(128)), label[rows])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -129,7 +135,7 @@ def accuracy(net: nn.Module, x: Tensor, label: Tensor) -> float:
 
 @torch.no_grad()
 def features(net: nn.Module, x: Tensor) -> Tensor:
-    """What the classifier sees before its last layer, (N, 64): the space of Fréchet distances."""
+    """What a classifier sees before its last layer, (N, 2 · width): the space of Fréchet distances."""
     body = copy.deepcopy(net)
     body.head = nn.Identity()
     return torch.cat([body(part, torch.zeros(len(part))) for part in x.split(512)])

@@ -8,6 +8,7 @@ from girsanov.processes.base import (
     GaussianConditional,
     Learnable,
     Perturbable,
+    Reversible,
     Simulable,
     Started,
     Transition,
@@ -21,6 +22,7 @@ from girsanov.processes.constructors import (
     PROCESSES,
     VE,
     VP,
+    Bounded,
     BrownianBridge,
     CosineVP,
     DiscreteVP,
@@ -69,6 +71,7 @@ from girsanov.processes.stable import (
     alpha_stable,
 )
 from girsanov.processes.walks import BarrierWalk, MetropolisWalk, ReflectedWalk, Walk
+from girsanov.processes.wrapped import Wrapped
 
 __all__ = [
     "EDM",
@@ -79,6 +82,7 @@ __all__ = [
     "VP",
     "AffineConditional",
     "BarrierWalk",
+    "Bounded",
     "Box",
     "BrownianBridge",
     "BrownianMotion",
@@ -120,6 +124,7 @@ __all__ = [
     "ReflectedBrownianMotion",
     "ReflectedWalk",
     "Residual",
+    "Reversible",
     "SE3Diffusion",
     "SPDTrace",
     "Simplex",
@@ -136,6 +141,7 @@ __all__ = [
     "VarianceGamma",
     "Vasicek",
     "Walk",
+    "Wrapped",
     "alpha_stable",
     "geometric_rates",
     "hawkes_log_likelihood",

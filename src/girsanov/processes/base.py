@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor
 
-from girsanov.errors import Unsuitable
+from girsanov.errors import InputError, Unsuitable
 from girsanov.noise import Law, Randomness, normal
 from girsanov.typing import Scalar, Time
 
@@ -114,6 +114,10 @@ class Learnable(Protocol):
         """What a network may store."""
         ...
 
+    def view(self, x: Tensor) -> Tensor:
+        """What the network is given in place of x, such as x itself."""
+        ...
+
     def finish(self, word: str, x: Tensor, t: Time, answer: Tensor) -> Tensor:
         """The network's raw answer made legal: a factor that vanishes at a boundary, a token ruled out."""
         ...
@@ -122,6 +126,18 @@ class Learnable(Protocol):
         self, word: str, stored: tuple[str, ...], answers: tuple[Tensor, ...], x: Tensor, t: Time
     ) -> Tensor:
         """Another word from the stored ones, or a refusal."""
+        ...
+
+
+@runtime_checkable
+class Reversible(Learnable, Perturbable, Protocol):
+    """A learnable process whose `perturb` gives x_t and what the first of its words is the mean of given x_t.
+
+    That is all that training needs, and its own step back all that sampling needs.
+    """
+
+    def reverse(self, x: Tensor, answer: Tensor, s: float, t: float, xi: Tensor) -> Tensor:
+        """The state at t < s from x (B, *shape) at s, the model's answer there, and standard normal xi."""
         ...
 
 
@@ -146,23 +162,35 @@ def need(process: object, capability: type, by: str) -> Any:
     Raises:
         Unsuitable: the process lacks it.
     """
-    law = getattr(process, "law", normal)
-    if (type(process), capability, law) in _FOUND:  # asked at every network call; `isinstance` takes 50 µs
-        return process
-    if not isinstance(process, capability) or (capability in _GAUSSIAN and law is not normal):
-        raise Unsuitable(
-            f"{by} needs a process that is {capability.__name__}, and {process!r} is not one. "
-            f"Choose another process, or list what fits with girsanov.solvers.for_process(process)."
-        )
-    _FOUND.add((type(process), capability, law))
+    key = (type(process), capability)
+    if key not in _HAS_LAW:  # asked at every network call; `isinstance` takes 50 µs
+        if not isinstance(process, capability):
+            raise Unsuitable(_lacks(process, capability, by))
+        _HAS_LAW[key] = capability in _GAUSSIAN and isinstance(process, AffineConditional)
+    found: Any = process
+    if _HAS_LAW[key] and found.law is not normal:
+        raise Unsuitable(_lacks(process, capability, by))
     return process
+
+
+def _lacks(process: object, capability: type, by: str) -> str:
+    return (
+        f"{by} needs a process that is {capability.__name__}, and {process!r} is not one. "
+        f"Choose another process, or list what fits with girsanov.solvers.for_process(process)."
+    )
 
 
 _GAUSSIAN = (GaussianConditional, Transition, Diffusion)
 """What a process has only with normal noise."""
 
-_FOUND: set[tuple[type, type, Law]] = set()
-"""The kinds of process, and the laws of their noise, that were found to have a capability."""
+_HAS_LAW: dict[tuple[type, type], bool] = {}
+"""The kinds of process that were found to have a capability, and whether it depends on the law of their noise."""
+
+
+def refuse_end(process: object, end: Tensor | None, name: str = "end") -> None:
+    """Refuse an x_1 where the process has none."""
+    if end is not None:
+        raise InputError(f"{name} was given, and {type(process).__name__} has no x_1; leave {name} out")
 
 
 def like_batch(t: Time, x: Tensor) -> Time:

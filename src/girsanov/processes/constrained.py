@@ -34,9 +34,10 @@ from torch import Tensor
 
 from girsanov.errors import InputError, Unsuitable, choose, require
 from girsanov.noise import Randomness, Source, as_source
-from girsanov.processes.base import like_batch
+from girsanov.processes.base import like_batch, refuse_end
 from girsanov.processes.interpolant import REFERENCE, check_times
 from girsanov.processes.polygons import Polygon
+from girsanov.processes.saved import kept_as
 from girsanov.processes.sets import (
     Box,
     ConstraintSet,
@@ -62,6 +63,7 @@ SETS: dict[str, type] = {kind.__name__: kind for kind in (Box, Simplex, Polytope
 """The sets by the name they are saved under."""
 
 
+@kept_as("constrained")
 @dataclass(frozen=True)
 class Constrained:
     """Diffusion inside a set; see the head of the module.
@@ -142,7 +144,7 @@ class Constrained:
         Warns:
             UserWarning: fewer than one step in twenty was accepted.
         """
-        require(end is None, f"end was given, and {type(self).__name__} has no x_1; leave end out")
+        refuse_end(self, end)
         require_inside(self.inside, x0, "x0")
         grid, path, kept = check_times(times), [x0], [0]
         fine = [grid[0]]
@@ -165,7 +167,7 @@ class Constrained:
         Returns:
             x_t and x_t - x_0, both (B, features).
         """
-        require(end is None, f"end was given, and {type(self).__name__} has no x_1; leave end out")
+        refuse_end(self, end)
         require_inside(self.inside, x0, "x0")
         grid = [self.clock(t * (i / self.steps)) for i in range(self.steps + 1)]
         x = self._walk(x0, grid, [self.steps], as_source(generator))[0]
@@ -175,7 +177,7 @@ class Constrained:
         self, like: Tensor, *, anchor: Tensor | None = None, generator: Randomness = None
     ) -> Tensor:
         """Uniform points of the set, shaped like `like` (B, features); see `processes.uniform`."""
-        require(anchor is None, f"anchor was given, and {type(self).__name__} has no x_1; leave anchor out")
+        refuse_end(self, anchor, "anchor")
         return uniform_points(self.inside, like, as_source(generator).child(REFERENCE))
 
     def _walk(self, x: Tensor, clock: list[Any], kept: list[int], source: Source) -> list[Tensor]:
@@ -203,6 +205,10 @@ class Constrained:
     def words(self) -> tuple[str, ...]:
         """What a network may store."""
         return ("score",)
+
+    def view(self, x: Tensor) -> Tensor:
+        """The network is given the state as it is."""
+        return x
 
     def finish(self, word: str, x: Tensor, t: Time, answer: Tensor) -> Tensor:
         """The score of equation (2) from the network's answer (B, features)."""

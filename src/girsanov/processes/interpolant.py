@@ -44,6 +44,7 @@ from girsanov.processes.functions import sqrt
 from girsanov.processes.laws import law_config, law_from, stability
 from girsanov.processes.residual import ResidualTable
 from girsanov.processes.reverting import ConstantReversion, CosineReversion, ExplodingReversion
+from girsanov.processes.saved import kept_as
 from girsanov.processes.schedules import Schedule
 from girsanov.processes.twosided import TwoSided
 from girsanov.typing import Scalar, Time
@@ -59,6 +60,7 @@ SCHEDULES: dict[str, type[Schedule]] = {
 }  # fmt: skip
 
 
+@kept_as("interpolant")
 @dataclass(frozen=True, repr=False)
 class Interpolant:
     """A Gaussian interpolant; see the head of the module, and the named constructors.

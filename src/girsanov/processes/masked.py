@@ -31,8 +31,9 @@ from torch import Tensor
 
 from girsanov.errors import InputError, Unsuitable, choose, require
 from girsanov.noise import Randomness, as_source, uniform
-from girsanov.processes.base import like_batch
+from girsanov.processes.base import like_batch, refuse_end
 from girsanov.processes.interpolant import check_times
+from girsanov.processes.saved import kept_as
 from girsanov.typing import Scalar, Time
 
 SCHEDULES = ("linear", "cosine")
@@ -50,6 +51,7 @@ class Stopped(NamedTuple):
     t: Tensor
 
 
+@kept_as("masked")
 @dataclass(frozen=True)
 class Masked:
     """The masking process; see the head of the module.
@@ -127,7 +129,7 @@ class Masked:
         Returns:
             (x_t, masked), both (B, *shape): int64, and bool where the mask is.
         """
-        check_no_end(end)
+        refuse_end(self, end)
         self.check_data(x0)
         keys = _keys(x0, generator, 0)
         alpha = self.alpha(t.double() if isinstance(t, Tensor) else t)
@@ -154,7 +156,7 @@ class Masked:
         self, like: Tensor, *, anchor: Tensor | None = None, generator: Randomness = None
     ) -> Tensor:
         """All masked, which is the law at t = 1; (B, *shape), int64."""
-        check_no_end(anchor, "anchor")
+        refuse_end(self, anchor, "anchor")
         return torch.full(like.shape, self.mask, dtype=torch.int64, device=like.device)
 
     def simulate(
@@ -169,7 +171,7 @@ class Masked:
         Returns:
             (B, T, *shape), int64.
         """
-        check_no_end(end)
+        refuse_end(self, end)
         clock, source = check_times(times), as_source(generator)
         self.check_state(x0) if clock[0] > 0 else self.check_data(x0)
         path = [x0.long()]
@@ -184,6 +186,10 @@ class Masked:
     def words(self) -> tuple[str, ...]:
         """What a network may answer with."""
         return ("logits",)
+
+    def view(self, x: Tensor) -> Tensor:
+        """The network is given the state as it is."""
+        return x
 
     def finish(self, word: str, x: Tensor, t: Time, answer: Tensor) -> Tensor:
         """Make a network's answer legal: known coordinates keep their value, and no clean value is the mask.
@@ -221,7 +227,7 @@ class Masked:
 
     def check_anchor(self, anchor: Tensor | None) -> None:
         """Refuse an x_1: the process has none."""
-        check_no_end(anchor, "anchor")
+        refuse_end(self, anchor, "anchor")
 
     # What is refused.
 
@@ -271,12 +277,6 @@ class Masked:
 
 
 INTEGERS = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
-
-
-def check_no_end(end: Tensor | None, name: str = "end") -> None:
-    """Refuse an x_1."""
-    if end is not None:
-        raise InputError(f"{name} was given, and masking has no x_1; leave {name} out")
 
 
 def _keys(x: Tensor, generator: Randomness, index: int) -> Tensor:

@@ -39,6 +39,7 @@ from girsanov.noise import Randomness, as_source
 from girsanov.processes.fractional import geometric_rates, markov_weights
 from girsanov.processes.functions import exp, log
 from girsanov.processes.interpolant import Interpolant, check_times
+from girsanov.processes.saved import kept_as
 from girsanov.processes.schedules import LinearVP, Schedule, VEGeometric
 from girsanov.typing import Scalar
 
@@ -208,6 +209,7 @@ class MemorySchedule(Schedule):
         return levels, log_times
 
 
+@kept_as("remembering")
 @dataclass(frozen=True)
 class Remembering(Interpolant):
     """An interpolant whose state has memories beside it: `Fractional` makes one.

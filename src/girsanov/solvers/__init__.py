@@ -19,6 +19,7 @@ from girsanov.solvers.evodiff import EVODiff
 from girsanov.solvers.evolution import Evolved, search_schedule
 from girsanov.solvers.exponential import adams_bashforth, exponential
 from girsanov.solvers.grids import Grid, ddpm_rf_grid, fine_start, grid, u_shaped_grid
+from girsanov.solvers.inversion import invert
 from girsanov.solvers.langevin import PredictorCorrector
 from girsanov.solvers.levy import levy
 from girsanov.solvers.likelihood import flow, log_likelihood, variational_bound
@@ -39,9 +40,10 @@ from girsanov.solvers.pndm import pndm
 from girsanov.solvers.registration import register
 from girsanov.solvers.registry import SOLVERS, for_process, solver
 from girsanov.solvers.resfusion import resfusion
+from girsanov.solvers.reversible import OwnSteps
 from girsanov.solvers.run import Live, run, steps, trajectory
 from girsanov.solvers.rungekutta import TABLEAUS, euler, heun, rho_rk, runge_kutta
-from girsanov.solvers.sampling import Sampler, make_plan, recommended, recommended_grid, sample
+from girsanov.solvers.sampling import NamedSampler, Sampler, make_plan, recommended, recommended_grid, sample
 from girsanov.solvers.search import Search, search
 from girsanov.solvers.stochastic import dpm_ancestral, dpm_singlestep_sde, sa_solver
 from girsanov.solvers.tensorplan import TensorPlan
@@ -67,6 +69,8 @@ __all__ = [
     "Grid",
     "Interval",
     "Live",
+    "NamedSampler",
+    "OwnSteps",
     "Plan",
     "PlanBuilder",
     "Prediction",
@@ -109,6 +113,7 @@ __all__ = [
     "heavy_ball",
     "heun",
     "hyvarinen_score",
+    "invert",
     "levy",
     "log_likelihood",
     "make_plan",

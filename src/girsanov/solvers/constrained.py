@@ -23,6 +23,7 @@ from girsanov.denoiser import AbstractDenoiser
 from girsanov.errors import NotFinite, Unsuitable, require
 from girsanov.noise import Randomness, as_source
 from girsanov.processes import Constrained
+from girsanov.processes.base import refuse_end
 from girsanov.processes.sets import require_inside
 from girsanov.typing import Tree
 
@@ -39,6 +40,11 @@ class ReverseWalk:
 
     def __post_init__(self) -> None:
         require(isinstance(self.steps, int) and self.steps >= 1, f"steps is {self.steps}; give at least 1")
+
+    @property
+    def name(self) -> str:
+        """For tables and reports."""
+        return f"reverse walk, {self.steps} steps"
 
     @property
     def calls(self) -> int:
@@ -86,7 +92,7 @@ class ReverseWalk:
             f"ReverseWalk reverses a Constrained process, and the model is of {process!r}; use solver=",
             Unsuitable,
         )
-        require(anchor is None, "anchor was given, and a Constrained process has no x_1; leave anchor out")
+        refuse_end(process, anchor, "anchor")
         require_inside(process.inside, x, "x")
         source, states = as_source(generator), [x]
         for k in range(self.steps, 0, -1):

@@ -18,6 +18,7 @@ Oracle: a table of all sequences with its exact denoiser (tests/solvers/test_mas
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -53,8 +54,36 @@ class Decoded(NamedTuple):
     draws: Tensor
 
 
+class MaskedSampler(ABC):
+    """A sampler that tells what it did, by `decode`, or gives the samples alone, when called."""
+
+    def __call__(
+        self,
+        model: AbstractDenoiser,
+        x: Tensor,
+        *,
+        cond: Tree = None,
+        anchor: Tensor | None = None,
+        generator: Randomness = None,
+    ) -> Tensor:
+        """Fill in what is masked in x; (B, *shape)."""
+        return self.decode(model, x, cond=cond, anchor=anchor, generator=generator).x
+
+    @abstractmethod
+    def decode(
+        self,
+        model: AbstractDenoiser,
+        x: Tensor,
+        *,
+        cond: Tree = None,
+        anchor: Tensor | None = None,
+        generator: Randomness = None,
+    ) -> Decoded:
+        """Fill in what is masked in x, and tell what it took."""
+
+
 @dataclass(frozen=True)
-class AncestralMasked:
+class AncestralMasked(MaskedSampler):
     """Ancestral sampling in equal steps of time.
 
     Args:
@@ -81,17 +110,38 @@ class AncestralMasked:
         """Network calls at most; a sample that is complete, or cached, is asked about less often."""
         return self.steps
 
-    def __call__(
+    @property
+    def grid(self) -> tuple[float, ...]:
+        """The times, from 1 to 0."""
+        return tuple(1 - i / self.steps for i in range(self.steps + 1))
+
+    def step(
         self,
-        model: AbstractDenoiser,
+        process: Masked,
+        law: Tensor,
         x: Tensor,
+        times: tuple[float, float],
         *,
-        cond: Tree = None,
-        anchor: Tensor | None = None,
         generator: Randomness = None,
+        index: int = 0,
     ) -> Tensor:
-        """Fill in what is masked in x; (B, *shape)."""
-        return self.decode(model, x, cond=cond, anchor=anchor, generator=generator).x
+        """A draw of the reverse kernel, (B, *shape).
+
+        Args:
+            process: the masking.
+            law: (B, *shape, K), of the clean coordinates.
+            x: (B, *shape), the state at the first of the times.
+            times: t > s.
+            generator: draws one class a coordinate.
+            index: the key of the draw.
+        """
+        go = (process.alpha(times[1]) - process.alpha(times[0])) / (1 - process.alpha(times[0]))
+        masked = x == process.mask
+        stay = torch.full_like(law[..., :1], 1 - go)
+        probs = torch.cat([go * law, stay], -1)
+        probs[~masked] = probs.new_ones(()) / probs.shape[-1]  # not looked at
+        drawn = sample_categorical(probs, precision=self.precision, generator=generator, index=index)
+        return torch.where(masked, drawn, x)
 
     def decode(
         self,
@@ -109,10 +159,10 @@ class AncestralMasked:
             InputError: x holds other numbers than values and the mask.
         """
         process, done = begin(model, x, anchor)
-        source, grid = as_source(generator), [1 - i / self.steps for i in range(self.steps + 1)]
+        source = as_source(generator)
         law = torch.zeros(*x.shape, process.classes, dtype=torch.float64, device=x.device)
         old = torch.ones(len(x), dtype=torch.bool, device=x.device)  # whose law is not that of its state
-        for i, (t, s) in enumerate(pairwise(grid)):
+        for i, (t, s) in enumerate(pairwise(self.grid)):
             masked = done.x == process.mask
             waiting = masked.flatten(1).any(1)
             if not waiting.any():
@@ -121,20 +171,16 @@ class AncestralMasked:
             if len(rows):
                 law[rows] = model.data(done.x[rows], t, cond=picked(cond, rows))
                 done.calls[rows] += 1
-            go = (process.alpha(s) - process.alpha(t)) / (1 - process.alpha(t))
-            stay = torch.full_like(law[..., :1], 1 - go)
-            probs = torch.cat([go * law, stay], -1)
-            probs[~masked] = probs.new_ones(()) / probs.shape[-1]  # not looked at
-            drawn = sample_categorical(probs, precision=self.precision, generator=source, index=i)
-            hit = masked & (drawn < process.classes)
-            done.x[hit], done.times[hit] = drawn[hit], s
+            x = self.step(process, law, done.x, (t, s), generator=source, index=i)
+            hit = x != done.x
+            done.x[hit], done.times[hit] = x[hit], s
             done.draws.add_(masked.flatten(1).sum(1))
             old = hit.flatten(1).any(1) | (old & ~waiting)
         return done
 
 
 @dataclass(frozen=True)
-class FirstHitting:
+class FirstHitting(MaskedSampler):
     """First-hitting sampling: one call a coordinate, or one call for several.
 
     Args:
@@ -161,18 +207,6 @@ class FirstHitting:
     def calls(self) -> int:
         """Network calls for a sample that is all masked at first."""
         return -(-self.length // self.together)
-
-    def __call__(
-        self,
-        model: AbstractDenoiser,
-        x: Tensor,
-        *,
-        cond: Tree = None,
-        anchor: Tensor | None = None,
-        generator: Randomness = None,
-    ) -> Tensor:
-        """Fill in what is masked in x; (B, *shape)."""
-        return self.decode(model, x, cond=cond, anchor=anchor, generator=generator).x
 
     def decode(
         self,

@@ -101,7 +101,7 @@ class RestorationCoupling:
     """Puts the estimate f(x1) + σ z of x0 in the place of x1, what x0 was degraded to: pairs (x, f(y) + σ z).
 
     The noise gives the start of the flow a density, where estimates lie on a thinner set than the data.
-    Ohayon et al. (2024), arXiv 2410.00418, equation 8 and algorithm 1.
+    Ohayon et al. (2024), arXiv 2410.00418.
 
     Args:
         predictor: x1 (B, *shape) to estimates (B, *shape). A module must be frozen, since it is no part of what

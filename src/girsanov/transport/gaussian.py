@@ -7,10 +7,16 @@
 difference is squared instead of being a difference of squares, so equal covariances give 1e-15 and
 not 1e-8, whatever their rank. With B A = P S Qᵀ, (2) is m_1 + B P S⁺ Pᵀ B (x − m_0).
 
-Oracle: commuting covariances, singular ones, the pushed moments, exact transport of large samples
-(tests/transport/test_gaussian_transport.py).
+Where Σ_0 has no spread in a direction that Σ_1 needs, no map does, and the optimal plan draws what is missing:
+
+    y = T(x) + w,    w ~ N(0, Σ_w),    Σ_w = B (I − P_+ P_+ᵀ) B,                           (3)
+
+with P_+ the columns of P for which S > 0. Since T Σ_0 T = B P_+ P_+ᵀ B, the moments are those of the target.
+
+Oracle: commuting covariances, singular ones, the pushed moments, exact transport of large samples, Freirich's
+own formula for (3), POT (tests/transport/test_gaussian_transport.py).
 Source: Gelbrich (1990); Peyré & Cuturi (2019), Computational optimal transport, remark 2.31; Freirich,
-Michaeli & Meir (2021), A theory of the distortion-perception tradeoff, section 3.
+Michaeli & Meir (2021), A theory of the distortion-perception tradeoff, section 3, theorem 3 for (3).
 """
 
 from __future__ import annotations
@@ -21,6 +27,7 @@ import torch
 from torch import Tensor
 
 from girsanov.errors import InputError, require, require_finite
+from girsanov.noise import Randomness, as_source
 
 _ROUNDING = 1e-6  # relative; covariances estimated in float32 are this far from symmetric and positive
 _EPS = torch.finfo(torch.float64).eps
@@ -50,6 +57,28 @@ class GaussianMap:
         return moved.to(x.dtype) if x.is_floating_point() else moved
 
 
+@dataclass(frozen=True, eq=False)
+class GaussianPlan:
+    """The law of y given x in an optimal plan: N(map(x), rest restᵀ).
+
+    Args:
+        map: x to the mean of y.
+        rest: (D, r) float64, or None where y is a function of x.
+    """
+
+    map: GaussianMap
+    rest: Tensor | None
+
+    def __call__(self, x: Tensor, *, generator: Randomness = None) -> Tensor:
+        """Draw y for x: (B, *, D), in the dtype of x; without a draw where y is a function of x."""
+        moved = self.map(x)
+        if self.rest is None:
+            return moved
+        like = moved.new_empty(*moved.shape[:-1], self.rest.shape[1])
+        noise = as_source(generator).draw(like, 0).to(self.rest.dtype) @ self.rest.T
+        return moved + noise.to(moved.dtype)
+
+
 @torch.no_grad()
 def gaussian_w2(mean0: Tensor, cov0: Tensor, mean1: Tensor, cov1: Tensor) -> Tensor:
     """The 2-Wasserstein (Bures) distance between two Gaussians, not squared.
@@ -74,7 +103,8 @@ def gaussian_w2(mean0: Tensor, cov0: Tensor, mean1: Tensor, cov1: Tensor) -> Ten
 def gaussian_map(mean0: Tensor, cov0: Tensor, mean1: Tensor, cov1: Tensor) -> GaussianMap:
     """The optimal map that pushes N(mean0, cov0) onto N(mean1, cov1), equation (2).
 
-    Covariances may be singular as long as cov0 spreads over every direction that cov1 needs.
+    Covariances may be singular as long as cov0 spreads over every direction that cov1 needs; `gaussian_plan`
+    has no such bound.
 
     Args:
         mean0, mean1: (D,).
@@ -84,17 +114,40 @@ def gaussian_map(mean0: Tensor, cov0: Tensor, mean1: Tensor, cov1: Tensor) -> Ga
         InputError: as `gaussian_w2`, and where no such map exists.
     """
     m0, root0, m1, root1 = _gaussians(mean0, cov0, mean1, cov1)
-    left, s, _ = torch.linalg.svd(root1 @ root0)
-    kept = s > 8 * len(s) * _EPS * s.max()
-    half = root1 @ left[:, kept]
-    matrix = (half / s[kept]) @ half.T
-    missed = torch.linalg.norm(root1 - half @ left[:, kept].T) / torch.linalg.norm(root1).clamp_min(1e-300)
+    matrix, rest = _map_and_rest(root0, root1)
+    missed = torch.linalg.norm(rest) / torch.linalg.norm(root1).clamp_min(1e-300)
     require(
         bool(missed <= _ROUNDING),
         f"cov0 has no spread in some directions that cov1 needs (they hold {float(missed):.1e} of its root), "
-        "so no map exists. Add a little variance to cov0, such as cov0 + 1e-6 * torch.eye(d).",
+        "so no map exists. Draw what is missing with gaussian_plan, or add a little variance to cov0, such as "
+        "cov0 + 1e-6 * torch.eye(d).",
     )
     return GaussianMap(m0, m1, matrix)
+
+
+@torch.no_grad()
+def gaussian_plan(mean0: Tensor, cov0: Tensor, mean1: Tensor, cov1: Tensor) -> GaussianPlan:
+    """The optimal plan between N(mean0, cov0) and N(mean1, cov1), equation (3): a map, and noise if it needs any.
+
+    Args:
+        mean0, mean1: (D,).
+        cov0, cov1: (D, D), symmetric, positive semidefinite; any rank.
+
+    Raises:
+        InputError: as `gaussian_w2`.
+    """
+    m0, root0, m1, root1 = _gaussians(mean0, cov0, mean1, cov1)
+    matrix, rest = _map_and_rest(root0, root1)
+    needed = torch.linalg.norm(rest) > _ROUNDING * torch.linalg.norm(root1)
+    return GaussianPlan(GaussianMap(m0, m1, matrix), rest if bool(needed) else None)
+
+
+def _map_and_rest(root0: Tensor, root1: Tensor) -> tuple[Tensor, Tensor]:
+    """The matrix of (2), and a root R of Σ_w = R Rᵀ in (3), one column for each direction that is not reached."""
+    left, s, _ = torch.linalg.svd(root1 @ root0)
+    kept = s > 8 * len(s) * _EPS * s.max()
+    half = root1 @ left[:, kept]
+    return (half / s[kept]) @ half.T, root1 @ left[:, ~kept]
 
 
 def _gaussians(

@@ -1,0 +1,1 @@
+"""Papers that lean on `girsanov.guidance` most."""
