@@ -7,7 +7,8 @@ to train on, for vessels and multiple sclerosis with up to seven raters; a netwo
 draws spread as the raters do, where images are few, can be judged here; the scores on clinical images cannot.
 The distance is the energy distance, which the authors call Hausdorff divergence with the energy kernel and found
 best; the baseline is the same network, steps and images with the cross-entropy of the usual bound. β of either bound
-was chosen on seeds of its own, out of three powers of ten.
+was chosen on another seed with 20 images and 180 steps, out of three powers of ten: 0.01 from 0.01 to 1 (distances
+0.279, 0.295, 0.294) and 10 from 0.1 to 10 (0.457, 0.401, 0.393).
 Source: arXiv 2312.15686.
 """
 
