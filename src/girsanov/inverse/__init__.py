@@ -28,6 +28,7 @@ from girsanov.inverse.nonlinear import ClippedRange, DifferentiableForwardModel,
 from girsanov.inverse.operators import Linear, MeasurementOperator, Spectral
 from girsanov.inverse.posterior import PosteriorSampler, posterior
 from girsanov.inverse.posterior_mean_flow import PosteriorMeanFlow
+from girsanov.inverse.quick import dps, pigdm, smc
 from girsanov.inverse.regeneration import Regeneration, Regenerator, regeneration
 from girsanov.inverse.replacement import colorize, inpaint
 from girsanov.inverse.samples import PosteriorSamples
@@ -104,6 +105,7 @@ __all__ = [
     "blind_noise_level",
     "colorize",
     "dense",
+    "dps",
     "enhance",
     "fit_tree",
     "furthest_points",
@@ -112,11 +114,13 @@ __all__ = [
     "grey_levels",
     "impute",
     "inpaint",
+    "pigdm",
     "posterior",
     "regeneration",
     "representatives",
     "score_surrogate",
     "select_start",
+    "smc",
     "speech_sampler",
     "uniformized",
 ]
