@@ -81,7 +81,7 @@ class Imputation:
         if numeric:
             values = torch.from_numpy(np.stack([d.to_numpy(np.float64) for d in drawn]))
             low, high = draw_interval(values, level)
-            return lines.assign(mean=values.mean(0), low=low, high=high)
+            return lines.assign(mean=values.mean(0).numpy(), low=low.numpy(), high=high.numpy())
         codes, known = pd.factorize(np.concatenate([d.astype(object).to_numpy() for d in drawn]))
         counts = np.stack([(codes.reshape(len(drawn), -1) == k).mean(0) for k in range(len(known))])
         return lines.assign(value=known[counts.argmax(0)], share=counts.max(0))

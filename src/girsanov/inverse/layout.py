@@ -1,6 +1,6 @@
 """A table with missing cells as features with NaN, and draws of features back into its cells.
 
-    number      one feature, the value itself
+    number      one feature, standardized by the cells that are there
     category    one 0/1 feature for each value, all NaN where the cell is missing
     constant    none: a column of one value has that value everywhere
 
@@ -105,7 +105,7 @@ class Layout:
             values, part = frame[column.name], np.full((len(frame), column.width), np.nan)
             seen = values.notna().to_numpy(bool)
             if isinstance(column, NumberColumn):
-                part[seen, 0] = values[seen].to_numpy(np.float64)
+                part[seen, 0] = column.scale.encode(values[seen].to_numpy(np.float64))
             else:
                 part[seen] = np.eye(column.width)[column.places(values[seen])]
             parts.append(part)
@@ -132,11 +132,10 @@ class Layout:
         if isinstance(column, CategoryColumn):
             codes = np.zeros(n, np.int64) if features is None else features.argmax(1)
             return [column.values[k] for k in codes]
-        drawn = np.full(n, column.scale.low) if features is None else features[:, 0]
-        if column.name not in self.whole:
-            return list(drawn.tolist())
-        whole = np.clip(np.rint(drawn), column.scale.low, column.scale.high)
-        return [int(v) for v in whole] if "int" in column.dtype.lower() else list(whole.tolist())
+        z = np.zeros(n) if features is None else features[:, 0]
+        whole = column.name in self.whole
+        drawn = column.scale.decode(z, whole=whole).tolist()
+        return [int(v) for v in drawn] if whole and "int" in column.dtype.lower() else list(drawn)
 
 
 def _learn(name: str | int, frame: DataFrame) -> Column:
