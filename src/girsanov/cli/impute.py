@@ -58,7 +58,7 @@ def impute(
     require(holes > 0, f"no cell of {table} is empty, so there is nothing to fill in")
     note(f"{table}: {holes:,} of {frame.size:,} cells are empty")
     imputer = TableImputer.learn(frame, lags=lags, seed=seed, report=note)
-    note(f"chosen: {imputer.prior}; {draws} draws")
+    note(f"chosen: {'; '.join(map(str, imputer.scores))}")
     found = imputer.draw(frame, draws, seed=seed)
     lines = found.cells(level)
     picture = draw_picture(frame, found, level, whole[time] if time else None)

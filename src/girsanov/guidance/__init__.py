@@ -1,9 +1,10 @@
-"""Denoisers that hold a denoiser, samplers that follow a reward, edits of regions, and a filter of samples."""
+"""Denoisers that hold a denoiser, samplers that follow a reward, edits of regions, minorities, and a filter."""
 
 from girsanov.guidance.classifier_free_guidance import ClassifierFree, classifier_free
 from girsanov.guidance.classifier_guidance import Classified, classifier
 from girsanov.guidance.editing import Editor
 from girsanov.guidance.filters import reject_high_variance
+from girsanov.guidance.minority import minority_classes, minority_score
 from girsanov.guidance.region import Region, Regions, move
 from girsanov.guidance.thresholding import Thresholded, thresholded
 from girsanov.guidance.twisted import TwistedSMC
@@ -26,6 +27,8 @@ __all__ = [
     "classifier",
     "classifier_free",
     "fit_value",
+    "minority_classes",
+    "minority_score",
     "move",
     "reject_high_variance",
     "thresholded",

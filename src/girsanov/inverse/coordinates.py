@@ -12,7 +12,7 @@ Oracle: shares of a category whose law is known, windows by hand (tests/inverse/
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,18 +55,19 @@ class Coordinates:
         """What the prior is a law of: the rows, or the windows of a series, (N, F) or (N, F (1 + 2 L))."""
         return windows(z, self.lags) if self.lags else z
 
-    def draws(self, mixtures: Sequence[FactorMixture], z: Tensor, n: int, source: Source) -> Tensor:
-        """n completions of (N, F), drawn from the mixtures in turn, (n, N, F)."""
+    def draws(
+        self, mixture: FactorMixture, features: np.ndarray, turns: range, source: Source
+    ) -> Iterator[np.ndarray]:
+        """Complete features (N, F), one for each of the numbered turns; a turn is the same whatever the others."""
+        z = self.forward(features)
         if self.lags:
-            found = z.new_empty(n, *z.shape)
-            for m, mixture in enumerate(mixtures):
-                turns = len(range(m, n, len(mixtures)))
-                found[m :: len(mixtures)] = self._draw_series(mixture, z, turns, source.child(m))
-            return found
-        found, hidden = z.expand(n, -1, -1).clone(), torch.isnan(z).any(1)
-        for i in range(n):
-            found[i, hidden] = self._draw_rows(mixtures[i % len(mixtures)], z[hidden], source.child(i))
-        return found
+            yield from map(self.inverse, self._draw_series(mixture, z, len(turns), source))
+            return
+        hidden = torch.isnan(z).any(1)
+        for i in turns:
+            filled = z.clone()
+            filled[hidden] = self._draw_rows(mixture, z[hidden], source.child(i))
+            yield self.inverse(filled)
 
     def _draw_series(self, mixture: FactorMixture, z: Tensor, n: int, source: Source) -> Tensor:
         """n completions of a series (T, F), from the first row to the last, (n, T, F)."""

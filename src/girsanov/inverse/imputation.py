@@ -3,10 +3,10 @@
     cells v → coordinates z (one map a column) → a mixture of factor analysers, fitted by EM to the cells that are there
     → exact draws of what is missing given what is there → back to cells
 
-A mixture of Gaussians in good coordinates has its denoiser, its likelihood and all its conditionals in closed form, and
-on tables of up to some thousand rows it is a better prior than a network. Settings are chosen by hidden cells
-(`selection`). The draws come from several fits, each to the rows with other random weights (the Bayesian bootstrap), so
-that they differ also by what the table leaves open about the law: they are proper draws, as for multiple imputation.
+A mixture of Gaussians has its denoiser, its likelihood and all its conditionals in closed form, so no network is trained
+and no sampler errs; what it cannot say is left to the coordinates. Settings are chosen by hidden cells (`selection`). The draws come from several fits, of the settings that did best, each to the rows with other random weights
+(the Bayesian bootstrap), so that they differ also by what the table leaves open about the law: they are proper draws, as
+for multiple imputation.
 
 Cells are taken to be missing at random given what is observed in the row.
 Oracle: on a Gaussian table the draws score like the exact conditional law (tests/inverse/test_imputation.py).
@@ -16,7 +16,9 @@ cross-section data (EM with bootstrapping, lags and leads as columns).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,7 +29,7 @@ from girsanov.errors import extra, require
 from girsanov.exact import FactorMixture
 from girsanov.inverse.coordinates import Coordinates
 from girsanov.inverse.layout import Layout
-from girsanov.inverse.selection import Prior, Problem, Report, choose_prior
+from girsanov.inverse.selection import Prior, Problem, Report, choose_priors
 from girsanov.metrics import draw_interval
 from girsanov.noise import Noise, uniform
 
@@ -79,10 +81,19 @@ class Imputation:
         if numeric:
             values = torch.from_numpy(np.stack([d.to_numpy(np.float64) for d in drawn]))
             low, high = draw_interval(values, level)
-            return lines.assign(mean=values.mean(0), low=low, high=high)
+            return lines.assign(mean=values.mean(0).numpy(), low=low.numpy(), high=high.numpy())
         codes, known = pd.factorize(np.concatenate([d.astype(object).to_numpy() for d in drawn]))
         counts = np.stack([(codes.reshape(len(drawn), -1) == k).mean(0) for k in range(len(known))])
         return lines.assign(value=known[counts.argmax(0)], share=counts.max(0))
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """One fit of a prior: its settings, the coordinates and the mixture."""
+
+    prior: Prior
+    coordinates: Coordinates
+    mixture: FactorMixture
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,18 +102,14 @@ class TableImputer:
 
     Args:
         layout: the columns.
-        prior: the settings.
-        score: the mean CRPS of cells that were there and hidden, in standard deviations of their columns; NaN where the
-            prior was given.
-        coordinates: the maps.
-        mixtures: one for each fit.
+        scores: the settings that are used, and the mean CRPS of cells that were there and hidden, in standard deviations
+            of their columns; NaN where the settings were given.
+        fits: the draws come from them in turn.
     """
 
     layout: Layout
-    prior: Prior
-    score: float
-    coordinates: Coordinates
-    mixtures: tuple[FactorMixture, ...]
+    scores: Mapping[Prior, float]
+    fits: tuple[Fit, ...]
 
     @classmethod
     def learn(
@@ -118,7 +125,7 @@ class TableImputer:
 
         Args:
             frame: (N, columns): numbers, texts, booleans and categories; NaN, None or NA where a cell is missing.
-            prior: the settings; chosen by hidden cells if None.
+            prior: the settings; several are chosen by hidden cells if None.
             lags: for rows in the order of time: the neighbours at these distances, on both sides, count as columns.
             seed: everything random follows from it.
             report: called with a line of text for each step of the work.
@@ -126,33 +133,29 @@ class TableImputer:
         Raises:
             InputError: a column without any value, infinity, dates, names, no column that varies, fewer than 3 rows.
         """
-        layout = Layout.learn(frame)
-        lags = tuple(lags)
+        layout, lags, source = Layout.learn(frame), tuple(lags), Noise(seed).child(1)
         require(len(frame) >= 3, f"the table has {len(frame)} rows; give at least 3 to learn from")
         require(
             all(isinstance(lag, int) and 1 <= lag < len(frame) for lag in lags) and len({*lags}) == len(lags),
             f"lags are {lags}; give different whole numbers from 1 to {len(frame) - 1}",
         )
+        told = report or (lambda text: None)
         problem = Problem(layout.features(frame), layout.groups, layout.categories, lags)
-        source, told = Noise(seed).child(1), report or (lambda text: None)
-        score = float("nan")
-        if prior is None:
-            prior, score = choose_prior(problem, source.child(0), told)
-        mixtures = []
-        for i in range(FITS):
-            told(f"fit {i + 1} of {FITS}: {prior}")
-            like = torch.empty(problem.features.shape[0], 1, dtype=torch.float64)
-            weights = -(1 - source.child(i + 1).draw(like, 0, uniform)[:, 0]).log()
-            coordinates, mixture = problem.fit(prior, source.child(i + 1), weights=weights / weights.mean())
-            mixtures.append(mixture)
-        return cls(layout, prior, score, coordinates, tuple(mixtures))
+        scores = choose_priors(problem, FITS, source.child(0), told) if prior is None else {prior: math.nan}
+        fits = []
+        for i, chosen in zip(range(1, FITS + 1), itertools.cycle(scores)):
+            told(f"fit {i} of {FITS}: {chosen}")
+            like = torch.empty(len(frame), 1, dtype=torch.float64)
+            weights = -(1 - source.child(i).draw(like, 0, uniform)[:, 0]).log()
+            fits.append(Fit(chosen, *problem.fit(chosen, source.child(i), weights=weights / weights.mean())))
+        return cls(layout, scores, tuple(fits))
 
     def draw(self, frame: DataFrame, n: int = 20, *, seed: int = 0) -> Imputation:
         """Fill the missing cells of a table n times, each time with another draw.
 
         Args:
             frame: with the columns and types of the learned table, in any order; it may be that table.
-            n: draws; draw i is the same whatever n.
+            n: draws; of a table, draw i is the same whatever n.
             seed: everything random follows from it.
 
         Raises:
@@ -160,10 +163,13 @@ class TableImputer:
         """
         require(n >= 1, f"n is {n}; give at least 1 draw")
         self.layout.check(frame)
-        z = self.coordinates.forward(self.layout.features(frame))
-        drawn = self.coordinates.draws(self.mixtures, z, n, Noise(seed).child(2))
-        tables = tuple(self.layout.fill(frame, self.coordinates.inverse(one)) for one in drawn)
-        return Imputation(tables, frame.isna())
+        features, source = self.layout.features(frame), Noise(seed).child(2)
+        tables: dict[int, DataFrame] = {}
+        for k, fit in enumerate(self.fits):
+            turns = range(k, n, len(self.fits))
+            drawn = fit.coordinates.draws(fit.mixture, features, turns, source.child(k))
+            tables.update((i, self.layout.fill(frame, one)) for i, one in zip(turns, drawn))
+        return Imputation(tuple(tables[i] for i in range(n)), frame.isna())
 
 
 def impute(

@@ -1,6 +1,6 @@
 """Choosing the prior of a table by cells that were there: hide some of them, draw them, score the draws.
 
-    score = mean over hidden cells of CRPS(20 draws, cell) / std(column)
+    score = mean over hidden cells of CRPS(draws, cell) / std(column)
 
 A fifth of the observed cells is hidden, the same for every choice; what was missing from the start is never looked at,
 for nobody knows it. From a start in the middle, one setting after the other is moved as long as the score falls by
@@ -26,14 +26,17 @@ from girsanov.noise import Source, uniform
 
 COMPONENTS = (1, 2, 3, 4, 6, 8, 12, 16, 24)
 FACTORS = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24)
-RIDGES = (0.1, 0.4, 1.0, 4.0, 16.0)
+RIDGES = (0.01, 0.1, 0.4, 1.0, 4.0, 16.0)
 KINDS = ("power", "rank")
-HIDDEN, DRAWS, GAIN = 0.2, 20, 0.002
-MOST_ROWS, MANY_CELLS, MOST_SPLITS = 2000, 10_000, 4
+HIDDEN, DRAWS, GAIN, NEAR = 0.2, 10, 0.002, 0.05
+MOST_ROWS, MANY_CELLS, MOST_SPLITS = 1200, 10_000, 4
 """Rows that are looked at; the fewer cells they have, the more sets of cells are hidden in turn."""
+FIT_ROWS = 10_000
+"""Rows, or windows, that a mixture is fitted to; a larger table gives others to every fit."""
 ROWS_EACH = 15
 """Rows for each component, at least."""
-STEPS, TOLERANCE = 60, 1e-3
+QUICK, FULL = (60, 1e-3), (150, 2e-4)
+"""Steps of EM and the gain below which it stops, while choosing and for the fits that are kept."""
 
 Report = Callable[[str], None]
 
@@ -72,7 +75,10 @@ class Problem:
         """Learn the coordinates and the mixture."""
         coordinates = Coordinates.learn(self.features, self.categories, self.lags, prior.kind)
         rows = coordinates.rows(coordinates.forward(self.features))
-        steps, tolerance = (STEPS, TOLERANCE) if quick else (200, 1e-4)
+        if len(rows) > FIT_ROWS:
+            picked = _order(len(rows), source)[:FIT_ROWS]
+            rows, weights = rows[picked], None if weights is None else weights[picked]
+        steps, tolerance = QUICK if quick else FULL
         found = fit_factors(
             rows, min(prior.components, len(rows)), min(prior.factors, rows.shape[1]),
             weights=weights, ridge=prior.ridge, steps=steps, tolerance=tolerance, generator=source,
@@ -80,11 +86,12 @@ class Problem:
         return coordinates, found.mixture
 
 
-def choose_prior(problem: Problem, source: Source, report: Report) -> tuple[Prior, float]:
-    """The best settings by hidden cells, and their score.
+def choose_priors(problem: Problem, most: int, source: Source, report: Report) -> dict[Prior, float]:
+    """The settings that score best by hidden cells, with their scores, best first.
 
     Args:
         problem: the table.
+        most: at most so many; those that score worse than the best by more than a twentieth are left out.
         source: picks rows and hidden cells, and draws.
         report: told about every choice that is tried.
     """
@@ -107,7 +114,9 @@ def choose_prior(problem: Problem, source: Source, report: Report) -> tuple[Prio
         for field, ladder in ladders.items():
             best = _walk(best, field, ladder, score)
         if best == before:
-            return best, known[best]
+            break
+    ranked = sorted(known, key=lambda prior: known[prior])[:most]
+    return {prior: known[prior] for prior in ranked if known[prior] <= known[ranked[0]] * (1 + NEAR)}
 
 
 def _walk(best: Prior, field: str, ladder: tuple, score: Callable[[Prior], float]) -> Prior:
@@ -142,9 +151,13 @@ def _some_rows(problem: Problem, source: Source) -> Problem:
     n = len(problem.features)
     if n <= MOST_ROWS:
         return problem
-    order = source.draw(torch.empty(n, 1, dtype=torch.float64), 0, uniform)[:, 0].argsort().numpy()
-    picked = np.arange(MOST_ROWS) if problem.lags else np.sort(order[:MOST_ROWS])
+    picked = np.arange(MOST_ROWS) if problem.lags else np.sort(_order(n, source)[:MOST_ROWS].numpy())
     return replace(problem, features=problem.features[picked])
+
+
+def _order(n: int, source: Source) -> Tensor:
+    """The numbers below n in random order."""
+    return source.draw(torch.empty(n, 1, dtype=torch.float64), 4, uniform)[:, 0].argsort()
 
 
 def _hide(problem: Problem, source: Source) -> np.ndarray:
@@ -168,8 +181,8 @@ def _score(problem: Problem, prior: Prior, hidden: np.ndarray, source: Source) -
     truth = problem.features
     kept = replace(problem, features=np.where(hidden, np.nan, truth))
     coordinates, mixture = kept.fit(prior, source.child(2), quick=True)
-    z = coordinates.draws([mixture], coordinates.forward(kept.features), DRAWS, source.child(3))
-    drawn = np.stack([coordinates.inverse(one)[hidden] for one in z])
+    turns = coordinates.draws(mixture, kept.features, range(DRAWS), source.child(3))
+    drawn = np.stack([one[hidden] for one in turns])
     units = np.nanstd(truth, axis=0)
     units[[j for group in problem.categories for j in group]] = 1.0
     scores = crps(torch.from_numpy(drawn), torch.from_numpy(truth[hidden])).numpy()

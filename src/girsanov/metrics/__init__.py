@@ -9,6 +9,7 @@ is judged and y the data; only `precision_recall` and the `nearest_*` functions 
 | is the difference more than chance? | `noise_floor`, `bootstrap_interval` |
 | does the model copy its training data? | `nearest_train_ratio`, `nearest_distance` |
 | does it leave out a part of the data? | `precision_recall` |
+| which samples are far from most data? | `average_knn`, `local_outlier_factor`: (N,) |
 | what would a published table report? | `frechet_distance`, `bits_per_dim` |
 | what do trajectories look like? | `planarity`, `emergence_times`, `prediction_variance` |
 | is a learned field a gradient? | `jacobian_asymmetry`, `circulation`, `line_integral` |
@@ -25,6 +26,7 @@ from girsanov.metrics.audio import estoi, log_spectral_distance, si_sdr
 from girsanov.metrics.calibration import auroc, correlation, coverage, uncertainty_calibration_error
 from girsanov.metrics.chance import Interval, NoiseFloor, bootstrap_interval, noise_floor
 from girsanov.metrics.decomposition import Potential, Transport, helmholtz_projection, transport_error
+from girsanov.metrics.density import average_knn, local_outlier_factor
 from girsanov.metrics.fidelity import (
     PrecisionRecall,
     frechet_distance,
@@ -63,6 +65,7 @@ __all__ = [
     "Work",
     "add_gauge_field",
     "auroc",
+    "average_knn",
     "bits_per_dim",
     "bootstrap_interval",
     "circles",
@@ -85,6 +88,7 @@ __all__ = [
     "interval_coverage",
     "jacobian_asymmetry",
     "line_integral",
+    "local_outlier_factor",
     "log_spectral_distance",
     "mmd",
     "nearest_distance",

@@ -7,8 +7,10 @@ from girsanov.networks.conservative import GradientOf
 from girsanov.networks.dit import DiT
 from girsanov.networks.dncnn import DnCNN
 from girsanov.networks.mlp import MLP
+from girsanov.networks.probabilistic_unet import ProbabilisticUNet
 from girsanov.networks.registration import PointMatcher, weighted_kabsch
 from girsanov.networks.registry import NETWORKS, build, register
+from girsanov.networks.tokenconv import TokenConv
 from girsanov.networks.tokens import TokenTransformer
 from girsanov.networks.unet import UNet
 
@@ -23,6 +25,8 @@ __all__ = [
     "DnCNN",
     "GradientOf",
     "PointMatcher",
+    "ProbabilisticUNet",
+    "TokenConv",
     "TokenTransformer",
     "UNet",
     "build",

@@ -23,6 +23,7 @@ from girsanov.objectives.paths import PathScoreMatching, path_score_matching
 from girsanov.objectives.posterior import PosteriorMean, posterior_mean_matching
 from girsanov.objectives.recommended import recommended
 from girsanov.objectives.times import TIMES
+from girsanov.objectives.variational import PixelwiseELBO, SetDistanceELBO
 from girsanov.objectives.weightings import WEIGHTINGS
 
 __all__ = [
@@ -37,8 +38,10 @@ __all__ = [
     "NonnegativeScoreMatching",
     "Objective",
     "PathScoreMatching",
+    "PixelwiseELBO",
     "PosteriorMean",
     "ScoreOfSamples",
+    "SetDistanceELBO",
     "autoencoder",
     "classification",
     "contractive",

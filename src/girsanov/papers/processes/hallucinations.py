@@ -169,9 +169,10 @@ def interpolation(report: Report, seed: int, budget: Budget) -> None:
     report.add(NEAREST, seed, ours=on_segments(x[bad], law))
     report.add(REMOVED, seed, ours=float((~keep[bad]).float().mean()))
     report.add(RANKED, seed, ours=area(variance, bad))
+    found = report.kept.setdefault("found", [])
+    found.append(f"{int(bad.sum())} (the last {best:.0%})")
     report.note(
-        RANKED,
-        f"Window: the last {best:.0%} of {calls} steps. Hallucinations: {int(bad.sum())} of {n:,} samples.",
+        RANKED, f"Hallucinations among {n:,} samples, and the window of {calls} steps: {', '.join(found)}."
     )
     report.kept.setdefault("grid", (x, bad, variance))
 
@@ -212,10 +213,10 @@ def recursion(report: Report, seed: int, budget: Budget) -> None:
         for generation in range(GENERATIONS):
             model = trained(x, seed + generation, steps)
             y, variance = drawn(model, round(n / KEPT), calls, seed + generation)
-            history.append(_rate(law, y))
             # keyed draws are independent, so the first n of them are n at random
             x = y[reject_high_variance(variance, keep=KEPT)] if filtered else y[:n]
-        histories.append([*history[:-1], _rate(law, x)])
+            history.append(_rate(law, x))
+        histories.append(history)
     report.add(RECURSION, seed, ours=histories[0][-1], baseline=histories[1][-1])
     report.kept.setdefault("recursion", []).append(histories)
 
@@ -241,12 +242,16 @@ def figure(report: Report) -> Figure:
         for mask, name, colour in ((~bad, "good", PALETTE[4]), (bad, "hallucinated", PALETTE[1])):
             middle.hist(logs[mask], bins=50, density=True, color=colour, alpha=0.7, label=name)
         middle.legend(fontsize=8, frameon=False)
-    left.set(title="samples, hallucinations in colour")
-    middle.set(title="variance of the answer", xlabel="log10", yticks=[])
+    left.set_title("samples of the grid, hallucinations in colour", fontsize=9)
+    middle.set(yticks=[])
+    middle.set_xlabel("log10", fontsize=8)
+    middle.set_title("variance of the denoised answer", fontsize=9)
     for k, name in ((0, "filtered"), (1, "dropped at random")):
         lines = [histories[k] for histories in report.kept["recursion"]]
         band(right, range(1, GENERATIONS + 1), lines, label=name, color=PALETTE[k])
-    right.set(title="share hallucinated", xlabel="generation", yscale="log")
+    right.set(yscale="log", xticks=range(1, GENERATIONS + 1))
+    right.set_xlabel("generation", fontsize=8)
+    right.set_title("share hallucinated, range of seeds", fontsize=9)
     right.legend(fontsize=8, frameon=False)
     return drawing
 
