@@ -116,7 +116,7 @@ def mixtures() -> list[Problem]:
 def digits() -> list[Problem]:
     """P2; measured are digits that the mixture was not fitted to."""
     x, _ = data.digits()
-    law, truths = data.digits_mixture(), x[1500 : 1500 + TUNED_ON + JUDGED_ON].double()
+    law, truths = GaussianMixture(*data.digits_mixture()), x[1500 : 1500 + TUNED_ON + JUDGED_ON].double()
     mask = torch.ones(1, 8, 8)
     mask[..., :4] = 0
     shape = (1, 8, 8)
