@@ -66,8 +66,8 @@ WALK = Claim(
 )
 
 WHY_POINTS = (
-    "The lesser is the DAE's, lost near the modes, where a score has no direction: on seed 0 it is 0.966 on all points "
-    "and 0.994 on the half of them with the longer score."
+    "On seed 0 the lesser is the DAE's, and it is lost near the modes, where a score has no direction: 0.966 on all "
+    "points, 0.994 on the half of them with the longer score."
 )
 WHY_LENGTH = (
     "Of these three round modes the exact score's length has 0.79 itself: within a mode both grow with the distance. "
