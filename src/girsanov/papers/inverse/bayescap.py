@@ -287,7 +287,7 @@ def digits(report: Report, f: nn.Module, cap: BayesCap, known: restoration.Pairs
     rows = {"blurred": known.fresh_worse, "restored": answer, "truth": known.fresh}
     error, std = (answer - known.fresh).abs(), served.std
     rows |= {"|error|": error / error.max() * 2 - 1, "σ": std / std.max() * 2 - 1}
-    report.kept.setdefault("pictures", {key: x[-9:] for key, x in rows.items()})
+    report.kept.setdefault("pictures", {key: x[-5:] for key, x in rows.items()})
 
 
 def figure(report: Report) -> Figure:
@@ -311,19 +311,19 @@ def figure(report: Report) -> Figure:
             bars.bar(place, sum(values) / len(values), 0.34, color=PALETTE[k], alpha=0.4)
             bars.plot([place] * len(values), values, "o", ms=4, color=PALETTE[k])
     bars.axhline(1, color=PALETTE[4], lw=1, ls="--")
-    bars.set_xticks([i + 0.19 for i in range(4)], [key.replace(" ", "\n") for key in kept[0]], fontsize=8)
+    bars.set_xticks([i + 0.19 for i in range(4)], list(kept[0]), fontsize=8, rotation=25)
     bars.set_title("calibration error over BayesCap's\nblue digits, orange crops", fontsize=9)
     usual, strange = report.kept["strange"]
     for values, colour, label in ((usual, PALETTE[0], "digits"), (strange, PALETTE[1], "photographs")):
         strangers.hist(values.numpy(), bins=25, color=colour, alpha=0.6, label=label, density=True)
     strangers.legend(frameon=False, fontsize=8)
-    strangers.set(xlabel="root of the mean variance of an image", yticks=[], title="strangers")
+    strangers.set(xlabel="σ of an image", yticks=[], title="strangers")
     return drawn
 
 
 PAPER = Paper(
     slug="bayescap",
-    title="BayesCap: Bayesian identity cap for calibrated uncertainty in frozen neural networks (Upadhyay et al., 2022)",
+    title="BayesCap: calibrated uncertainty in frozen neural networks (Upadhyay et al., 2022)",
     claims=(DIGITS, CROPS, SAME, IDENTITY, TRACKS, ABOVE, STRANGE, PROXY),
     run=run,
     figure=figure,
