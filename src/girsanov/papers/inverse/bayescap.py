@@ -55,7 +55,7 @@ BEST = "the best of augmentation, input noise and dropout"
 DIGITS, CROPS = (
     Claim(
         name=f"calibrated, {task}",
-        says="The uncertainty calibration error is at most 0.7 times that of the best baseline.",
+        says=f"In {task} the uncertainty calibration error is at most 0.7 times that of the best baseline.",
         source="Table 1",
         unit="UCE of 100 bins",
         against=BEST,
@@ -287,13 +287,14 @@ def digits(report: Report, f: nn.Module, cap: BayesCap, known: restoration.Pairs
     rows = {"blurred": known.fresh_worse, "restored": answer, "truth": known.fresh}
     error, std = (answer - known.fresh).abs(), served.std
     rows |= {"|error|": error / error.max() * 2 - 1, "σ": std / std.max() * 2 - 1}
-    report.kept.setdefault("pictures", {key: x[-9:] for key, x in rows.items()})
+    report.kept.setdefault("pictures", {key: x[-5:] for key, x in rows.items()})
 
 
 def figure(report: Report) -> Figure:
     drawn, (pictures, curve, bars, strangers) = canvas(report, panels=4)
     restoration.show(pictures, report.kept["pictures"])
-    pictures.set(xticks=[], title="deblurring")
+    pictures.set_xticks([])
+    pictures.set_title("deblurring", fontsize=9)
     one: Held = report.kept["held"]
     order = one.variance.flatten().argsort()
     parts = list(
@@ -302,7 +303,8 @@ def figure(report: Report) -> Figure:
     stated = [float(v.mean().sqrt()) for v, _ in parts]
     curve.plot([0, max(stated)], [0, max(stated)], color=PALETTE[4], lw=1, ls="--")
     curve.plot(stated, [float(e.square().mean().sqrt()) for _, e in parts], "o-", ms=4, color=PALETTE[0])
-    curve.set(xlabel="σ stated", ylabel="error made (root mean square)", title="20 groups of pixels, digits")
+    curve.set(xlabel="σ stated", ylabel="error made (root mean square)")
+    curve.set_title("20 groups of pixels, digits", fontsize=9)
     for k, name in enumerate(("deblurring", "super-resolution")):
         kept = report.kept[name]
         for i, key in enumerate(kept[0]):
@@ -311,19 +313,20 @@ def figure(report: Report) -> Figure:
             bars.bar(place, sum(values) / len(values), 0.34, color=PALETTE[k], alpha=0.4)
             bars.plot([place] * len(values), values, "o", ms=4, color=PALETTE[k])
     bars.axhline(1, color=PALETTE[4], lw=1, ls="--")
-    bars.set_xticks([i + 0.19 for i in range(4)], [key.replace(" ", "\n") for key in kept[0]], fontsize=8)
+    bars.set_xticks([i + 0.19 for i in range(4)], list(kept[0]), fontsize=8, rotation=25)
     bars.set_title("calibration error over BayesCap's\nblue digits, orange crops", fontsize=9)
     usual, strange = report.kept["strange"]
     for values, colour, label in ((usual, PALETTE[0], "digits"), (strange, PALETTE[1], "photographs")):
         strangers.hist(values.numpy(), bins=25, color=colour, alpha=0.6, label=label, density=True)
     strangers.legend(frameon=False, fontsize=8)
-    strangers.set(xlabel="root of the mean variance of an image", yticks=[], title="strangers")
+    strangers.set(xlabel="σ of an image", yticks=[])
+    strangers.set_title("strangers", fontsize=9)
     return drawn
 
 
 PAPER = Paper(
     slug="bayescap",
-    title="BayesCap: Bayesian identity cap for calibrated uncertainty in frozen neural networks (Upadhyay et al., 2022)",
+    title="BayesCap: calibrated uncertainty in frozen neural networks (Upadhyay et al., 2022)",
     claims=(DIGITS, CROPS, SAME, IDENTITY, TRACKS, ABOVE, STRANGE, PROXY),
     run=run,
     figure=figure,

@@ -98,7 +98,9 @@ def run(budget: Budget) -> Report:
             report.kept.setdefault(f"{n} images", []).append(means)
             if n == FEW:
                 report.add(SPREAD, seed, ours=means[0], baseline=means[1])
-                test_of = wilcoxon(ours.distance.numpy(), theirs.distance.numpy(), alternative="less")
+                test_of = wilcoxon(
+                    ours.distance.numpy(), theirs.distance.numpy(), alternative="less", zero_method="zsplit"
+                )
                 report.add(SURE, seed, ours=float(test_of.pvalue))
                 report.add(DICE, seed, ours=float(ours.dice.mean()), baseline=float(theirs.dice.mean()))
                 report.kept.setdefault("drawn", (test, ours.drawn, theirs.drawn))
@@ -162,7 +164,7 @@ def figure(report: Report) -> Figure:
     image = test.image[i : i + 1]
     image = (image - image.amin()) / (image.amax() - image.amin())
     rows = {
-        "image": [image[0, 0]] * 1,
+        "image": [image[0, 0]],
         "raters": list(test.masks[i, :, 0]),
         OURS: list(ours[i, :6, 0].float()),
         THEIRS: list(theirs[i, :6, 0].float()),
@@ -173,7 +175,8 @@ def figure(report: Report) -> Figure:
         for c, one in enumerate(row):
             sheet[r * side + 1 : (r + 1) * side - 1, c * side + 1 : (c + 1) * side - 1] = one
     pictures.imshow(sheet, cmap="gray", vmin=0, vmax=1)
-    pictures.set_yticks([side * (k + 0.5) for k in range(len(rows))], list(rows), fontsize=8)
+    names = [name.replace(" ", "\n").replace("-", "-\n") for name in rows]
+    pictures.set_yticks([side * (k + 0.5) for k in range(len(rows))], names, fontsize=8)
     pictures.tick_params(length=0)
     pictures.set_title("a test image; four raters; six draws of each, 20 images to learn from", fontsize=9)
     for k, n in enumerate((FEW, MANY)):
