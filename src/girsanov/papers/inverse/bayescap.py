@@ -258,7 +258,24 @@ def run(budget: Budget) -> Report:
                 digits(report, f, cap, known, seed)
                 report.kept.setdefault("held", ours)
         report.add(TRACKS, seed, ours=min(lesser))
+    remark(report)
     return report
+
+
+def remark(report: Report) -> None:
+    """What stands beside the verdicts."""
+    told = []
+    for name in STEPS:
+        kept = report.kept[name]
+        means = {key: sum(seed[key][1] for seed in kept) / len(kept) for key in kept[0]}
+        told.append(f"{name}: " + ", ".join(f"{key} {r:.2f}" for key, r in means.items()))
+    report.note(TRACKS, f"Mean r by method, {'; '.join(told)}.")
+    report.note(
+        CROPS,
+        "A variance that is the same everywhere would have next to no such error, once it is scaled to the mean; "
+        "the measure tells nothing of who follows the error. See the correlations.",
+    )
+    report.note(PROXY, "The residual compares the answer with the input; the cap sees the answer alone.")
 
 
 @torch.no_grad()
