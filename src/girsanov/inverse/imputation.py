@@ -142,12 +142,15 @@ class TableImputer:
         told = report or (lambda text: None)
         problem = Problem(layout.features(frame), layout.groups, layout.categories, lags)
         scores = choose_priors(problem, FITS, source.child(0), told) if prior is None else {prior: math.nan}
+        maps = {kind: problem.coordinates(kind) for kind in {chosen.kind for chosen in scores}}
         fits = []
         for i, chosen in zip(range(1, FITS + 1), itertools.cycle(scores)):
             told(f"fit {i} of {FITS}: {chosen}")
             like = torch.empty(len(frame), 1, dtype=torch.float64)
             weights = -(1 - source.child(i).draw(like, 0, uniform)[:, 0]).log()
-            fits.append(Fit(chosen, *problem.fit(chosen, source.child(i), weights=weights / weights.mean())))
+            coordinates = maps[chosen.kind]
+            mixture = problem.fit(chosen, coordinates, source.child(i), weights=weights / weights.mean())
+            fits.append(Fit(chosen, coordinates, mixture))
         return cls(layout, scores, tuple(fits))
 
     def draw(self, frame: DataFrame, n: int = 20, *, seed: int = 0) -> Imputation:

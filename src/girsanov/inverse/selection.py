@@ -69,21 +69,60 @@ class Problem:
         """Coordinates of a row, or of a window."""
         return self.features.shape[1] * (1 + 2 * len(self.lags))
 
+    def coordinates(self, kind: str) -> Coordinates:
+        """Learn the maps, of this kind for numbers."""
+        return Coordinates.learn(self.features, self.categories, self.lags, kind)
+
     def fit(
-        self, prior: Prior, source: Source, *, weights: Tensor | None = None, quick: bool = False
-    ) -> tuple[Coordinates, FactorMixture]:
-        """Learn the coordinates and the mixture."""
-        coordinates = Coordinates.learn(self.features, self.categories, self.lags, prior.kind)
+        self,
+        prior: Prior,
+        coordinates: Coordinates,
+        source: Source,
+        *,
+        weights: Tensor | None = None,
+        quick: bool = False,
+    ) -> FactorMixture:
+        """Fit the mixture in given coordinates."""
         rows = coordinates.rows(coordinates.forward(self.features))
         if len(rows) > FIT_ROWS:
             picked = _order(len(rows), source)[:FIT_ROWS]
             rows, weights = rows[picked], None if weights is None else weights[picked]
         steps, tolerance = QUICK if quick else FULL
-        found = fit_factors(
+        return fit_factors(
             rows, min(prior.components, len(rows)), min(prior.factors, rows.shape[1]),
             weights=weights, ridge=prior.ridge, steps=steps, tolerance=tolerance, generator=source,
-        )  # fmt: skip
-        return coordinates, found.mixture
+        ).mixture  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """A table with some of its cells hidden, (N, F), and the coordinates of what is left, by the kind of map."""
+
+    problem: Problem
+    kept: Problem
+    hidden: np.ndarray
+    coordinates: dict[str, Coordinates]
+
+    @classmethod
+    def of(cls, problem: Problem, source: Source) -> Trial:
+        """Hide some cells."""
+        hidden = _hide(problem, source)
+        kept = replace(problem, features=np.where(hidden, np.nan, problem.features))
+        return cls(problem, kept, hidden, {kind: kept.coordinates(kind) for kind in KINDS})
+
+    def score(self, prior: Prior, source: Source) -> float:
+        """The mean score of the hidden cells, infinite where none could be hidden."""
+        if not self.hidden.any():
+            return float("inf")
+        truth, hidden, coordinates = self.problem.features, self.hidden, self.coordinates[prior.kind]
+        mixture = self.kept.fit(prior, coordinates, source.child(2), quick=True)
+        turns = coordinates.draws(mixture, self.kept.features, range(DRAWS), source.child(3))
+        drawn = np.stack([one[hidden] for one in turns])
+        units = np.nanstd(truth, axis=0)
+        units[[j for group in self.problem.categories for j in group]] = 1.0
+        scores = crps(torch.from_numpy(drawn), torch.from_numpy(truth[hidden])).numpy()
+        cells = hidden[:, [group[0] for group in self.problem.groups]].sum()
+        return float((scores / np.broadcast_to(units, truth.shape)[hidden]).sum() / cells)
 
 
 def choose_priors(problem: Problem, most: int, source: Source, report: Report) -> dict[Prior, float]:
@@ -98,12 +137,12 @@ def choose_priors(problem: Problem, most: int, source: Source, report: Report) -
     problem = _some_rows(problem, source)
     cells = int(np.isfinite(problem.features).sum())
     splits = min(MOST_SPLITS, -(-MANY_CELLS // cells))
-    hidden = [_hide(problem, source.child(s)) for s in range(splits)]
+    trials = [Trial.of(problem, source.child(s)) for s in range(splits)]
     known: dict[Prior, float] = {}
 
     def score(prior: Prior) -> float:
         if prior not in known:
-            known[prior] = float(np.mean([_score(problem, prior, h, source) for h in hidden]))
+            known[prior] = float(np.mean([trial.score(prior, source) for trial in trials]))
             report(f"{prior}: {known[prior]:.4f}")
         return known[prior]
 
@@ -172,19 +211,3 @@ def _hide(problem: Problem, source: Source) -> np.ndarray:
         if len(np.unique(mine[seen & ~picked], axis=0)) > 1:
             hidden[:, list(group)] = picked[:, None]
     return hidden
-
-
-def _score(problem: Problem, prior: Prior, hidden: np.ndarray, source: Source) -> float:
-    """The mean score of hidden cells, infinite where none could be hidden."""
-    if not hidden.any():
-        return float("inf")
-    truth = problem.features
-    kept = replace(problem, features=np.where(hidden, np.nan, truth))
-    coordinates, mixture = kept.fit(prior, source.child(2), quick=True)
-    turns = coordinates.draws(mixture, kept.features, range(DRAWS), source.child(3))
-    drawn = np.stack([one[hidden] for one in turns])
-    units = np.nanstd(truth, axis=0)
-    units[[j for group in problem.categories for j in group]] = 1.0
-    scores = crps(torch.from_numpy(drawn), torch.from_numpy(truth[hidden])).numpy()
-    cells = hidden[:, [group[0] for group in problem.groups]].sum()
-    return float((scores / np.broadcast_to(units, truth.shape)[hidden]).sum() / cells)
