@@ -40,6 +40,11 @@ if TYPE_CHECKING:
 
 PROCESS, CLASSES, SCALE, NEIGHBOURS = VP(), 10, 3.5, 5
 
+WHY_PRECISION = (
+    "What is rare is imprecise by this measure, because its neighbours among the data are few and their balls seldom "
+    "meet; real samples of the rare are no better. It is"
+)
+
 RANKS = Claim(
     name="ranks by density",
     says="The minority score ranks samples as -log p does.",
@@ -213,6 +218,10 @@ def guidance(report: Report, seed: int) -> None:
     report.add(COLDER, seed, ours=precise(guided), baseline=precise(heated))
     told = f"At temperature 1.1 the share is {rare(warm):.3g} and the precision {precise(warm):.3g}"
     report.note(FINDS, f"{told}, on the last seed.")
+    report.note(
+        QUALITY,
+        f"{WHY_PRECISION} {precise(x[label == CLASSES - 1]):.3g} for the top class of the data, on the last seed.",
+    )
     report.note(COLDER, f"That temperature is {temperature:.3g} on the last seed.")
     if "samples" not in report.kept:
         levels = [

@@ -52,8 +52,8 @@ BUMPS, BUMP, FLOOR = ((-1.0, 0.0), (1.0, 0.0)), 0.3, 0.02
 
 WHY_SMC = (
     "Particles of one sample that are resampled at a low temperature are a search too, over paths and not over single "
-    "steps: a candidate that looked second best can still win. The price is calls and copies: in the paper all "
-    "particles are samples, here one of 10 is."
+    "steps: a candidate that looked second best can still win, at as many calls. In the authors' experiments every "
+    "particle of a cloud is a sample; here one of 10 is, which costs SMC its speed and spares it its copies."
 )
 
 

@@ -189,7 +189,7 @@ def judged(report: Report, seed: int, rows: dict[str, list[float]]) -> None:
 def figure(report: Report) -> Figure:
     drawn, (*sheets, right) = canvas(report, panels=4, height=3.0, equal=(0, 1, 2))
     for i, (ax, (task, kept)) in enumerate(zip(sheets, report.kept["pictures"].items(), strict=True)):
-        pictures(ax, list(kept.items()), columns=6)
+        pictures(ax, [(name.replace(", steered", " +"), x) for name, x in kept.items()], columns=6)
         ax.set_title(task, fontsize=9)
         if i:
             ax.set_yticks([])
@@ -203,7 +203,7 @@ def figure(report: Report) -> Figure:
     for mark, name in zip("os", ("RePaint", "DDNM"), strict=True):
         right.plot([], [], mark, color="0.4", mfc="none", label=name)
     right.set_xlabel("feature distance, unsteered", fontsize=8.5)
-    right.set_title("steered", fontsize=9)
+    right.set_title("steered (+)", fontsize=9)
     right.legend(fontsize=7, frameon=False)
     return drawn
 
