@@ -1,5 +1,6 @@
 """Restoring what was measured: operators, posterior samplers, guesses made better, speech, tables with holes."""
 
+from girsanov.inverse.active import Acquired, ActiveSubsampling, acquisition_score
 from girsanov.inverse.boundary import FixedStart, select_start
 from girsanov.inverse.circuits import HiddenChowLiuTree, fit_tree
 from girsanov.inverse.deep_variational import (
@@ -58,6 +59,8 @@ __all__ = [
     "DPS",
     "LAGS",
     "SMC",
+    "Acquired",
+    "ActiveSubsampling",
     "Apart",
     "BayesCap",
     "BayesCapLoss",
@@ -101,6 +104,7 @@ __all__ = [
     "TestTimeAugmentation",
     "Uncertain",
     "VariationalImage",
+    "acquisition_score",
     "bayescap",
     "blind_noise_level",
     "colorize",
