@@ -334,15 +334,15 @@ def rigid_law(process: Any) -> None:
 
 def rigid_reverse(process: Any) -> None:
     """Translations commute: the steps are those of a diffusion in space, whose exact answer for N(0, s²) is linear."""
-    s, n, eye = 0.05, 2000, torch.eye(3).double()
+    s, n, eye = 0.05, 1500, torch.eye(3).double()
     still = type(process)(process.schedule, rotation_std=0.0, translation_std=process.translation_std)
     now = rigid(eye.expand(n, 3, 3), still.translation_std * Noise(0).draw(torch.empty(n, 3).double(), 0))
-    for k in range(120, 0, -1):
-        alpha, _, gamma = still.schedule.values(k / 120)
+    for k in range(80, 0, -1):
+        alpha, _, gamma = still.schedule.values(k / 80)
         share = alpha * s**2 / ((alpha * s) ** 2 + (gamma * still.translation_std) ** 2)
         answer = rigid(now[:, :3, :3], share * now[:, :3, 3])
         last = now if k == 1 else None
-        now = still.reverse(now, answer, k / 120, (k - 1) / 120, noise=True, key=k, generator=Noise(1))
+        now = still.reverse(now, answer, k / 80, (k - 1) / 80, noise=True, key=k, generator=Noise(1))
     assert last is not None and torch.equal(now, answer)  # the last step is the answer, and so without noise
     has_law(now[:, :3, 3] / s, "norm")
 
