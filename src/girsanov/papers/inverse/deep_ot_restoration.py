@@ -9,12 +9,16 @@ variation that smooths noise of 0.2 of [0, 1] too little. Fréchet distances are
 network with random weights, to those to 500 other pictures, for Inception's. Twelve of these images hold 1,728
 patches; twelve of ImageNet's hold twenty times as many. The trade-off and its direction can be judged here; the
 tables on ImageNet cannot.
+What was seen: fitted on 12 such pictures the map goes too far on others, so that on two seeds of three α = 0.2 or 0.4
+is nearer to real pictures than 0; fitted on 200 the distance rises all along. Just before α = 1 the error is a little
+below the restorer's, which is not quite the posterior mean. On noise the autoencoder alone, there and back, has less
+error than any α: the gain is its own more than the transport's.
 Source: arXiv 2306.02342.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -203,17 +207,36 @@ def run(budget: Budget) -> Report:
         setting = Setting(x, coders, seed, n)
         restorer = estimator(x.train, blocks(x.train, Noise(seed)), seed=seed, steps=steps)
         sharp = moved(setting, restorer, blocks, few)
-        ours, plenty = scores(sharp, x), distance(moved(setting, restorer, blocks, many)[0], x.fresh)
+        ours, plenty = scores(sharp, x), scores(moved(setting, restorer, blocks, many), x)
         report.add(REAL, seed, ours=ours.far[0], baseline=ours.far[-1])
         report.add(LINE, seed, ours=min(-rank_correlation(ours.error), rank_correlation(ours.far)))
-        report.add(FEW, seed, ours=ours.far[0], baseline=plenty)
+        report.add(FEW, seed, ours=ours.far[0], baseline=plenty.far[0])
         clear = moved(setting, total_variation, noise, few)
         theirs = scores(clear, x)
         report.add(BOTH, seed, ours=best_of(theirs), baseline=theirs.error[-1])
+        report.kept.setdefault("plenty", []).append(plenty)
         keep(report, {"4×4 means": (sharp, ours), "noise": (clear, theirs)}, setting)
-    there = [found["noise"].error[0] for found in report.kept["through"]]
-    report.note(BOTH, f"The autoencoder alone, there and back, has {sum(there) / len(there):.4f}.")
+    remark(report, few, many)
     return report
+
+
+def remark(report: Report, few: int, many: int) -> None:
+    """What the verdicts do not say."""
+
+    def average(values: Iterable[float]) -> float:
+        return float(torch.tensor(list(values)).mean())
+
+    plenty, lines = report.kept["plenty"], [found["4×4 means"] for found in report.kept["lines"]]
+    both = (
+        f"{average(rank_correlation(v.error) for v in found):.2f} and "
+        f"{average(rank_correlation(v.far) for v in found):.2f}, fitted on {n}"
+        for n, found in ((few, lines), (many, plenty))
+    )
+    report.note(LINE, f"Rank correlations of error and distance with α: {'; '.join(both)}.")
+    errors = (average(v.error[0] for v in found) for found in (lines, plenty))
+    report.note(FEW, "The errors are {:.4f} and {:.4f}.".format(*errors))
+    there = average(found["noise"].error[0] for found in report.kept["through"])
+    report.note(BOTH, f"The autoencoder alone, there and back, has {there:.4f}.")
 
 
 def keep(report: Report, found: dict[str, tuple[list[Tensor], Scores]], setting: Setting) -> None:
