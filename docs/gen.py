@@ -27,7 +27,7 @@ from mkdocs.structure.pages import Page
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "src" / "girsanov"
 FIGURES = "figures/papers"
-FIRST, LAST = ("index.md", "choose.md"), ("benchmarks.md",)
+FIRST, LAST = ("index.md", "choose.md", "choosing-a-process.md"), ("benchmarks.md",)
 NETWORK = re.compile(r"""<(?:script|link|img|iframe)\b[^>]*?\b(?:src|href)=["']?(https?:)?//[^"' >]+""")
 
 

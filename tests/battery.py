@@ -62,6 +62,7 @@ BATTERY: dict[str, Line] = {
     "Trigonometric": line(p.Trigonometric, ONE_SIDED, bad=[]),
     "DDPM": line(p.DiscreteVP, ONE_SIDED, CHAIN, bad=[([0.9, 0.95],), ([0.9, 0.0],), ([0.9],)]),
     "Geometric": line(p.Geometric, ONE_SIDED, bad=[(0.0, 1.0), (3.0, 0.1)]),
+    "Bounded": line(p.Bounded, ONE_SIDED, bad=[(0.0, 20.0), (20.0, 0.1)]),
     "Fractional": line(p.Fractional, FRACTIONAL, bad=[(0.0,), (1.0,), (0.7, -1), (0.7, 0), {"fastest": 1.0}]),
     "Levy": line(p.Levy, STABLE, 1.8, bad=[(0,), (0.5,), (2.1,), (nan,)]),
     "PoissonFlow": line(p.PoissonFlow, STUDENT, 8, bad=[(0,), (0.5,), (2.5,), (-3,), (nan,)]),

@@ -32,10 +32,11 @@ GAUSSIAN = {name: ONE_SIDED[name] for name in ("VP", "VE", "SubVP", "RectifiedFl
 """Where every solver is run with every number of steps on Gaussian data."""
 TWO_SIDED = of_kind(laws.TWO_SIDED)
 PROCESSES = {**ONE_SIDED, **ANCHORED, **TWO_SIDED}
-OTHER = {name: BATTERY[name].process for name in ("Levy", "PoissonFlow", "Geometric")}
+OTHER = {name: BATTERY[name].process for name in ("Levy", "PoissonFlow", "Geometric", "Bounded")}
 """Noise that is not normal, or data in other coordinates: in the batteries that ask for neither."""
 EVERY = {**PROCESSES, **OTHER}
-DRIVEN = {**ONE_SIDED, **ANCHORED, "Levy": OTHER["Levy"], "Geometric": OTHER["Geometric"]}
+DRIVEN = {**ONE_SIDED, **ANCHORED, **OTHER}
+del DRIVEN["PoissonFlow"]
 """What has a forward equation."""
 
 

@@ -160,3 +160,19 @@ def test_what_does_not_join_is_refused():
         Joined(model(processes.VP()), model(processes.VP()))
     with pytest.raises(InputError, match="at least one"):
         Joined()
+
+
+def test_a_preconditioned_bridge_at_its_anchor_answers_as_just_before():
+    """There α = γ = 0, and the weights of the network are 0/0."""
+
+    class Net(torch.nn.Module):
+        def forward(self, x, t, cond=None):
+            return 0.3 + 0 * x[:, :2]
+
+    bridge, anchor = (
+        processes.BrownianBridge(0.7),
+        torch.randn(4, 2, generator=seeded(0), dtype=torch.float64),
+    )
+    model = Denoiser(Net(), bridge, predicts="data", data_std=0.5)
+    at, before = (model.data(anchor, t, anchor=anchor) for t in (1.0, 1 - 1e-7))
+    torch.testing.assert_close(at, before, rtol=0, atol=1e-3)

@@ -35,13 +35,37 @@ def test_the_examples_of_a_page_run(page, tmp_path, monkeypatch):
     exec(compile(examples(page), str(page), "exec"), {"__name__": page.stem})
 
 
+def script(name: str):
+    """A module of docs/."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_picture_of_processes_has_them_all(monkeypatch):
+    """And a path that goes forward leaves the mode whose colour it has."""
+    pytest.importorskip("matplotlib", reason="the extra for pictures is not installed")
+    from girsanov.processes import PROCESSES
+
+    drawing = script("draw_processes")
+    monkeypatch.setattr(drawing, "STEPS", 12)
+    panels = {name: make for name, _, make in drawing.panels()}
+    assert set(panels) == {*PROCESSES, "Wrapped", "Constrained", "Masked", "SE3Diffusion"}
+    for name in set(panels) - {"Masked", "SE3Diffusion"}:
+        there, back = panels[name]()
+        assert there.states.isfinite().all() and back.states.isfinite().all()
+        assert there.times[0] == 0 and back.times[-1] >= 1.99
+        assert (
+            len(there.mode) == 3 * drawing.EACH and (there.mode.bincount(minlength=3) == drawing.EACH).all()
+        )
+
+
 @pytest.fixture
 def gen(tmp_path, monkeypatch):
     """The generator, looking at an empty repository with the rooms' order of ours."""
     pytest.importorskip("mkdocs", reason="the docs extra is not installed")
-    spec = importlib.util.spec_from_file_location("gen", ROOT / "docs" / "gen.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = script("gen")
     (tmp_path / "pyproject.toml").write_bytes((ROOT / "pyproject.toml").read_bytes())
     monkeypatch.setattr(module, "ROOT", tmp_path)
     monkeypatch.setattr(module, "PACKAGE", tmp_path / "girsanov")

@@ -9,7 +9,7 @@ from oracles import ALPHA
 from scipy import stats
 
 from girsanov.errors import InputError
-from girsanov.noise import Noise, as_source, block_size, normal, rademacher, uniform
+from girsanov.noise import Branches, Noise, as_source, block_size, normal, rademacher, uniform
 
 
 @pytest.mark.parametrize("shape", [(1,), (3,), (1, 8, 8), (3, 64, 64)])
@@ -86,3 +86,16 @@ def test_a_stream_is_philox_under_the_hash_of_its_key():
     stream = np.random.Generator(np.random.Philox(key=int.from_bytes(digest, "little")))
     drawn = Noise(7, first=64).child(2).child(5).draw(torch.empty(64, 3), 3)
     assert np.array_equal(drawn.numpy(), stream.standard_normal((64, 3), np.float32))
+
+
+def test_the_first_copy_has_the_draws_of_the_source_and_the_others_their_own():
+    noise, many = Noise(3), 4
+    copies = Branches(noise, 5, many).draw(torch.empty(5 * many, 2), 1).reshape(5, many, 2)
+    assert torch.equal(copies[:, 0], noise.draw(torch.empty(5, 2), 1))
+    assert len(copies.unique()) == copies.numel()
+    tail = Branches(noise.shifted(3), 2, many).draw(torch.empty(2 * many, 2), 1).reshape(2, many, 2)
+    assert torch.equal(copies[3:], tail)  # whatever the batch
+    assert torch.equal(
+        Branches(noise, 5, many).shifted(3).child(1).draw(torch.empty(20, 2), 1)[::many],
+        noise.shifted(3).child(1).draw(torch.empty(5, 2), 1),
+    )

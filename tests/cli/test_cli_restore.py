@@ -121,3 +121,72 @@ def test_a_model_of_tables_restores_no_pictures(girsanov, gaussian, table, place
     said = girsanov("restore", gaussian, table, "--mask", "mask.png", "--out", "x.npy")
     assert said.code == 2
     assert "and no pictures" in said.err
+
+
+def test_an_enlarged_picture_has_the_small_one_as_its_means(girsanov, images, place):
+    small = np.random.default_rng(2).integers(90, 166, (4, 4), dtype=np.uint8)
+    Image.fromarray(small).save("small.png")
+    said = girsanov(
+        "restore", images, "small.png", "--task", "enlarge", "--draws", 40, "--out", "x.npy", "--steps", 30
+    )
+    assert said.code == 0, said.err
+    found = np.load("x.npy").astype(float)
+    assert found.shape == (40, 8, 8)
+    means = found.reshape(40, 4, 2, 4, 2).mean((2, 4))
+    assert abs(means - small).mean() < 4
+    assert found.std(0).mean() > 10
+
+
+def test_noise_is_taken_away_as_much_as_the_prior_allows(girsanov, images, place):
+    """The untrained model is a Gaussian around grey: less noise keeps more of the picture."""
+    given = np.asarray(Image.open("broken.png")).astype(float) - 127.5
+    kept = []
+    for noise in (5, 100):
+        said = girsanov(
+            "restore", images, "broken.png", "--task", "denoise", "--noise", noise, "--draws", 60, "--out", "x.npy",
+            "--steps", 30,
+        )  # fmt: skip
+        assert said.code == 0, said.err
+        mean = np.load("x.npy").astype(float).mean(0) - 127.5
+        kept.append((mean * given).sum() / (given**2).sum())
+    assert kept[0] > 0.85 and kept[1] < 0.75 * kept[0]
+
+
+def test_several_draws_come_with_a_picture_of_where_they_differ(girsanov, images, place):
+    said = girsanov(
+        "restore",
+        images,
+        "broken.png",
+        "--task",
+        "deblur",
+        "--blur",
+        0.8,
+        "--draws",
+        3,
+        "--out",
+        "x.png",
+        *QUICK,
+    )
+    assert said.code == 0, said.err
+    assert said.out == "wrote x.png\nwrote x-spread.png\n"
+    assert Image.open("x-spread.png").size[0] > 300
+    one = girsanov("restore", images, "broken.png", "--task", "denoise", "--out", "y.png", *QUICK)
+    assert one.out == "wrote y.png\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("broken.png", "--task", "deblur"), "--blur goes with"),
+        (("broken.png", "--task", "denoise", "--blur", 1.0), "--blur goes with"),
+        (("broken.png", "--mask", "mask.png", "--noise", 5), "--noise goes with"),
+        (("broken.png", "--task", "denoise", "--noise", -5), "at least 0"),
+        (("broken.png", "--task", "deblur", "--blur", -1.0), "above 0"),
+        (("broken.png", "--task", "enlarge"), "smaller by a whole factor"),
+        (("large.png", "--task", "enlarge"), "9×12"),
+    ],
+)
+def test_what_does_not_fit_a_task_is_refused(girsanov, images, place, options, says):
+    said = girsanov("restore", images, *options, "--out", "x.png", *QUICK)
+    assert said.code == 2
+    assert says in said.err

@@ -51,7 +51,7 @@ def test_it_writes_and_scores(girsanov, run, text, tmp_path):
         (("sample", "RUN", "--out", "x.txt", "--label", "a"), "without classes"),
         (("sample", "RUN", "--out", "x.txt", "--solver", "ddim"), "AffineConditional"),
         (("train", "TEXT", "--out", "other", "--process", "vp"), "letters are masked"),
-        (("train", "TEXT", "--out", "other", "--network", "unet"), "a transformer of letters"),
+        (("train", "TEXT", "--out", "other", "--network", "unet"), "convolutions over letters"),
         (("train", "moons", "--out", "other", "--process", "masked"), "masking is for letters"),
         (("train", "nothing.txt", "--out", "other"), "there is no file"),
     ],

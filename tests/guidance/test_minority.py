@@ -68,6 +68,13 @@ def test_the_score_finds_the_rare_and_guidance_goes_there():
     )
 
 
+def test_a_classifier_without_a_gradient_is_refused():
+    model = Gaussian(torch.zeros(1), 1.0).denoiser(VP())
+    frozen = classifier(model, lambda x, t: torch.zeros(len(x), 10), 3.5)
+    with pytest.raises(Unsuitable, match="carry no gradient to x; let it answer with gradients"):
+        gv.sample(frozen, 2, cond=9, steps=2)
+
+
 def test_what_makes_no_sense_is_refused():
     model = Gaussian(torch.zeros(1), 1.0).denoiser(VP())
     x = torch.zeros(4, 1)

@@ -10,7 +10,7 @@ from scipy.stats import chi2, kstest, norm
 import girsanov as gv
 from girsanov.errors import InputError, Unsuitable
 from girsanov.exact import Gaussian, GaussianMixture, SequenceTable, TableDenoiser
-from girsanov.guidance import BestOfN, PosteriorMeanValue, SoftValueDecoding
+from girsanov.guidance import BestOfN, PosteriorMeanValue, SoftValueDecoding, TwistedSMC
 from girsanov.noise import Noise
 from girsanov.papers.plots import slope
 from girsanov.processes import VP, BrownianBridge, Masked
@@ -151,7 +151,7 @@ def test_the_calls_counted_are_those_made(name):
     sampler(model, torch.randn(3, 1, generator=seeded(0)), generator=Noise(0))
     assert asked == 3 * sampler.calls
     if name == "ancestral":
-        assert sampler.calls == 5 + 4 * 4  # the sampler's own, and one a candidate
+        assert sampler.calls == 1 + 4 * 4  # the first, and then one a candidate, the chosen one's among them
 
 
 def test_samples_do_not_depend_on_the_batch():
@@ -248,6 +248,27 @@ def test_a_token_value_is_that_of_the_likeliest_completion():
         TABLE.probs.sum((0, 1)).argmax(),
     ]
     assert seen[0].tolist() == [[int(best[0]), 2, int(best[2])], [0, int(best[1]), 1]]
+
+
+def test_the_calls_counted_for_tokens_are_those_made():
+    asked = 0
+
+    class Counted(TableDenoiser):
+        def forward(self, x, t, *, cond=None, anchor=None):
+            nonlocal asked
+            asked += len(x)
+            return super().forward(x, t, cond=cond, anchor=anchor)
+
+    value = PosteriorMeanValue(lambda x: WORTH[number(x)])
+    for sampler in (
+        SoftValueDecoding(AncestralMasked(STEPS), value, 6),
+        SoftValueDecoding(AncestralMasked(STEPS), CountedValue(), 6),
+        TwistedSMC(AncestralMasked(STEPS), value, 6),
+        TwistedSMC(AncestralMasked(STEPS), CountedValue(), 6),
+    ):
+        asked = 0
+        sampler(Counted(TABLE, MASKING), torch.full((2, LENGTH), LETTERS), generator=Noise(0))
+        assert asked == 2 * sampler.calls
 
 
 # Baselines, and what is refused.

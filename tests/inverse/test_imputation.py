@@ -57,7 +57,7 @@ def test_a_gaussian_table_scores_like_the_exact_conditional_law():
         gain = c[gone][:, ~gone] @ c[~gone][:, ~gone].inverse()
         mean[i, gone] = gain @ x[i, ~gone]
         variance[i, gone] = (c[gone][:, gone] - gain @ c[~gone][:, gone]).diagonal()
-    found = inverse.TableImputer.learn(frame, prior=inverse.Prior("power", 1, 3)).draw(frame, 20)
+    found = inverse.TableImputer.learn(frame, prior=inverse.Prior("power", 1, 3, 0.1)).draw(frame, 20)
     draws = torch.from_numpy(np.stack([t.to_numpy()[hidden] for t in found.tables]))
     truth = x[torch.from_numpy(hidden)]
     best = crps(
@@ -90,6 +90,31 @@ def test_what_was_there_stays_and_types_come_back():
     assert not found.tables[0].equals(found.tables[1])
 
 
+def test_every_type_comes_back_as_it_was():
+    i = np.arange(40)
+    whole = pd.DataFrame(
+        {
+            "nullable": pd.array(i, dtype="Int64"),
+            "nullable float": pd.array(i / 4, dtype="Float64"),
+            "single": (i / 7).astype("float32"),
+            "arrow": pd.array(i, dtype="int64[pyarrow]"),
+            "string": pd.array(np.array(["u", "v"])[i % 2], dtype="string"),
+            "flag": pd.array(i % 2 == 0, dtype="boolean"),
+            "grade": pd.Categorical.from_codes(i % 2, ["low", "mid", "high"], ordered=True),
+            "object": pd.Series(np.array(["a", "b"], object)[i % 2], dtype=object),
+        },
+    ).set_axis(i % 7)  # an index that repeats
+    frame = whole.copy()
+    for k, name in enumerate(whole.columns):
+        frame.iloc[k::9, k] = pd.NA if name not in ("single", "object", "grade") else np.nan
+    found = inverse.TableImputer.learn(frame, prior=inverse.Prior("power", 1, 1)).draw(frame, 2)
+    for table in found.tables:
+        assert not table.isna().any().any()
+        assert (table.dtypes.drop("object") == whole.dtypes.drop("object")).all()
+        assert table.index.equals(whole.index) and table["grade"].cat.ordered
+    assert len(found.cells(0.3)) == frame.isna().to_numpy().sum()
+
+
 def test_categories_follow_what_is_known():
     frame, hidden = hide(mixed(1500))
     whole = mixed(1500)
@@ -97,9 +122,11 @@ def test_categories_follow_what_is_known():
     where = hidden[:, 2]
     right = drawn(found, "place", where) == whole["place"][where].to_numpy()
     assert right.mean() > 0.7  # by chance it is a third
-    share = (drawn(found, "place", where) == "a").mean(0)
-    sure = share > 0.8
-    assert abs((whole["place"][where].to_numpy() == "a")[sure].mean() - share[sure].mean()) < 0.08
+    share = np.concatenate([(drawn(found, "place", where) == value).mean(0) for value in "abc"])
+    came = np.concatenate([whole["place"][where].to_numpy() == value for value in "abc"])
+    open_ = (share > 0.2) & (share < 0.9)
+    assert open_.sum() > 100
+    assert abs(came[open_].mean() - share[open_].mean()) < 4 * 0.5 / np.sqrt(open_.sum())
     flags = found.tables[0]["high"] == (found.tables[0]["x"] > 4)
     assert flags.mean() > 0.9
 

@@ -8,7 +8,7 @@ from scipy.stats import kstest, skew, yeojohnson
 from girsanov.errors import UnknownName
 from girsanov.inverse.marginals import PowerMap, RankMap, ScaleMap, learn_map
 
-SKEWED = np.random.default_rng(0).gamma(1.0, 3.0, 2000) - 1
+SKEWED = np.random.default_rng(0).gamma(1.0, 1.0, 2000) - 1
 LEARNED = {kind: learn_map(kind, SKEWED) for kind in ("power", "rank")}
 
 
@@ -26,15 +26,19 @@ def test_there_and_back(kind):
 def test_what_comes_out_is_near_normal(kind):
     z = LEARNED[kind].forward(SKEWED)
     assert abs(z.mean()) < 0.01 and abs(z.std() - 1) < 0.02
-    assert abs(skew(z)) < 0.15 < 1 < skew(SKEWED)
+    assert abs(skew(z)) < skew(SKEWED) / 5 and skew(SKEWED) > 1.5
 
 
 @pytest.mark.parametrize("power", [-1.0, 0.0, 0.5, 1.0, 2.0, 3.0])
 def test_the_power_is_scipys(power):
     v = np.linspace(-3, 3, 13)
-    wide = PowerMap(power, 0.0, 1.0, 1.0, -100.0, 100.0)
+    wide = PowerMap(power, 0.0, 1.0, -100.0, 100.0)
     np.testing.assert_allclose(wide.forward(v), yeojohnson(v, power), atol=1e-12)
     np.testing.assert_allclose(wide.inverse(wide.forward(v)), v, atol=1e-9)
+
+
+def test_the_power_is_the_likeliest():
+    assert LEARNED["power"].power == pytest.approx(yeojohnson(SKEWED)[1], abs=1e-6)
 
 
 def test_scores_are_normal_quantiles_of_ranks():

@@ -13,6 +13,7 @@ from girsanov.inverse import (
     Colorization,
     DenseOperator,
     DifferentiableForwardModel,
+    Identity,
     Inpainting,
     Linear,
     MaskedFourier,
@@ -38,6 +39,7 @@ def columns(width):
 
 
 SPECTRAL = {
+    "identity": Identity(SHAPE),
     "inpainting": Inpainting(some_mask(SHAPE)),
     "inpainting, all channels": Inpainting(some_mask((6, 8)), SHAPE),
     "blocks": BlockDownsampling(SHAPE, 2),

@@ -90,9 +90,10 @@ def test_without_the_likelihood_a_cap_learns_the_identity():
 def test_a_fresh_cap_is_the_identity_and_gaussian_and_serves_the_restorer():
     x = Noise(0).draw(torch.empty(2, 2, 6, 6), 0)
     double = nn.Conv2d(2, 2, 1).requires_grad_(False)
-    cap = BayesCap(double, CapNetwork(2))
-    mean, _, shape = cap(x)
+    cap = BayesCap(double, CapNetwork(2, scale=0.05))
+    mean, scale, shape = cap(x)
     assert torch.equal(mean, x)
+    torch.testing.assert_close(scale, torch.full_like(x, 0.05), rtol=1e-5, atol=0)
     torch.testing.assert_close(shape, torch.full_like(x, 2.01))
     assert torch.equal(cap.estimate(x).prediction, double(x))
 
@@ -185,6 +186,7 @@ CAP, ONE = BayesCap(nn.Identity(), CapNetwork(1)), torch.zeros(2, 1, 4, 4)
         (lambda: BayesCap(nn.Identity(), nn.Identity())(ONE), "must answer"),
         (lambda: CAP.recalibrate(ONE, ONE[:1]), "give equal shapes"),
         (lambda: CapNetwork(1)(ONE[0]), "takes"),
+        (lambda: CapNetwork(1, scale=0.0), "scale is 0"),
         (lambda: generalized_gaussian_nll(E, -A, B), "scale is not above 0"),
         (lambda: generalized_gaussian_variance(A, 0 * B), "shape is not above 0"),
         (lambda: TestTimeAugmentation(nn.Identity()).estimate(E), "images"),

@@ -17,6 +17,7 @@ from girsanov.networks import (
     Classifier,
     DiT,
     GradientOf,
+    TokenConv,
     TokenTransformer,
     UNet,
     build,
@@ -58,6 +59,7 @@ DEFAULTS = {
     "GradientOf": lambda: GradientOf(MLP(2, outputs=1)),
     "AnchoredUNet": lambda: AnchoredUNet(2),
     "Classifier": lambda: Classifier(1, 10),
+    "TokenConv": lambda: TokenConv(64),
     "TokenTransformer": lambda: TokenTransformer(64, 64),
 }
 
@@ -89,7 +91,8 @@ def check_samples_are_separate(net, event):
 
 def test_every_network_is_tested():
     tested = {build(CASES[name][0]().config).config["network"] for name in CASES}
-    assert tested | {"TokenTransformer"} == set(NETWORKS) == set(DEFAULTS)  # integers: test_tokens.py
+    of_tokens = {"TokenTransformer", "TokenConv"}  # test_tokens.py, test_tokenconv.py
+    assert tested | of_tokens == set(NETWORKS) == set(DEFAULTS)
 
 
 @pytest.mark.parametrize("batch", [0, 1, 3])

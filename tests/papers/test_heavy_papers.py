@@ -16,12 +16,6 @@ from girsanov.processes import PoissonFlow
 from girsanov.solvers import grid, heun
 
 
-def test_the_weights_of_the_ring_fall_from_100_to_1_and_its_mean_square_is_one():
-    law = lim.ring()
-    assert float(law.weights[0] / law.weights[-1]) == pytest.approx(100)
-    assert torch.allclose(law.means.square().mean(1), torch.ones(8, dtype=torch.float64))
-
-
 def test_the_tail_of_digits_is_long():
     counts = torch.bincount(lim.digits.split().label, minlength=10)
     assert counts[1:].min() > 178 * 0.6 and int(counts[0]) < 178  # only zeros are fewer than asked for

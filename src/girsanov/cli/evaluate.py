@@ -62,8 +62,8 @@ def evaluate(
     opened = open_run(run, device)
     require(
         not isinstance(opened.model.process, Masked),
-        f"{run} writes text, and the distances of `evaluate` are between numbers. Use: girsanov likelihood {run} "
-        "NEW.txt",
+        f"{run} draws letters or classes, and the distances of `evaluate` are between numbers. Use: girsanov likelihood {run} "
+        "NEW",
         Unsuitable,
     )
     known, fresh = held_out(opened, opened.read(data, crop=crop, label=label))

@@ -75,6 +75,7 @@ def of_training(run: Run) -> list[tuple[str, str]]:
 def onward(run: Run) -> list[str]:
     """Commands that work with this run."""
     from girsanov.cli.runs import enhances
+    from girsanov.data import TextCodec
     from girsanov.processes import Masked
 
     if enhances(run.card):
@@ -82,6 +83,8 @@ def onward(run: Run) -> list[str]:
     name, image = shlex.quote(str(run.folder)), run.model.shape is not None and len(run.model.shape) == 3
     data = "DATA" if run.origin is None else shlex.quote(run.origin.source)
     if isinstance(run.model.process, Masked):
+        if not isinstance(run.codec, TextCodec):
+            return [f"girsanov sample {name} -n 64 --out samples.npy"]
         return [
             f"girsanov sample {name} -n 64 --out samples.txt",
             f"girsanov likelihood {name} NEW.txt --out scores.csv",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from girsanov.cli.runs import Run
     from girsanov.denoiser import AbstractDenoiser
     from girsanov.noise import Randomness
-    from girsanov.solvers import Sampler
+    from girsanov.solvers import NamedSampler, Sampler
     from girsanov.typing import Tree
 
 
@@ -53,14 +53,14 @@ def sample(
     cond = opened.condition(label, n, seed)
     sampler = chosen_plan(opened, solver, steps, plan)
     model = guided(opened, guidance)
-    calls = sampler.calls * getattr(model, "calls_per_call", 1)
-    note(f"{getattr(sampler, 'name', type(sampler).__name__)}: {calls} network calls a sample")
+    calls = sampler.calls * model.calls_per_call
+    note(f"{sampler.name}: {calls} network calls a sample")
     x = draw(model, n, sampler, cond=cond, batch_size=batch_size, seed=seed)
     write(out, x, opened, cond)
     wrote(out)
 
 
-def chosen_plan(run: Run, solver: str | None, steps: int, plan: Path | None) -> Sampler:
+def chosen_plan(run: Run, solver: str | None, steps: int, plan: Path | None) -> NamedSampler:
     """The sampler that was asked for, or the recommended one.
 
     Raises:

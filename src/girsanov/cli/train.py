@@ -3,7 +3,7 @@
 The network follows from the shape of the data: an MLP for vectors (tables, points), a U-Net for images. The
 data's standard deviation goes into the preconditioning, so a process needs no settings. With classes the model
 learns them, and with a tenth of the labels hidden it learns to do without, for guidance. A text is learned letter by
-letter, by masking, with a small transformer on windows of the text. A folder of wav files is clean speech, and makes a
+letter, by masking, with convolutions over windows of the text. A folder of wav files is clean speech, and makes a
 model for `enhance` (see `speech`).
 """
 
@@ -46,7 +46,7 @@ class Usual(NamedTuple):
 
 
 ROWS = Usual("edm", 4000, 128, 1e-3)
-TEXT = Usual("masked", 2400, 32, 3e-3)
+TEXT = Usual("masked", 1800, 32, 3e-3)
 """About two minutes of one core."""
 SPEECH = Usual("ouve", 4000, speech.BATCH, 1e-3)
 
@@ -55,7 +55,7 @@ def train(
     data: Source,
     out: Annotated[Path, typer.Option(help="The run folder to make, or to go on with (--resume).")],
     steps: Annotated[
-        int | None, typer.Option(min=1, help="Steps of training; 4,000 if left out, 2,400 for text.")
+        int | None, typer.Option(min=1, help="Steps of training; 4,000 if left out, 1,800 for text.")
     ] = None,
     process: Annotated[
         str | None,
@@ -188,7 +188,7 @@ def build(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed % 2**63)
         if isinstance(process, Masked):
-            return Denoiser(transformer(process.classes, shape[0], network), process, shape=shape)
+            return Denoiser(reader(process.classes, network), process, shape=shape)
         require(
             process.end == "noise",
             f"{process!r} joins two sets of data, and the command has one. Use it from Python: girsanov.fit(..., end=).",
@@ -200,15 +200,15 @@ def build(
         return Denoiser(chosen(shape, classes, network), process, data_std=std, shape=shape)
 
 
-def transformer(letters: int, length: int, network: str) -> nn.Module:
+def reader(letters: int, network: str) -> nn.Module:
     """The network of a text. Raises Unsuitable where another was asked for."""
     from girsanov import networks
     from girsanov.errors import Unsuitable, require
 
     require(
-        network == "auto", "a text is learned by a transformer of letters. Leave --network out.", Unsuitable
+        network == "auto", "a text is learned by convolutions over letters. Leave --network out.", Unsuitable
     )
-    return networks.TokenTransformer(letters, length, width=64, depth=3)
+    return networks.TokenConv(letters)
 
 
 def chosen(shape: Shape, classes: int | None, network: str) -> nn.Module:

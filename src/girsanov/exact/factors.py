@@ -33,6 +33,8 @@ from girsanov.noise import Randomness, as_source, uniform
 
 KAPPA, SHAPE, RATE, COUNT = 0.1, 1.0, 0.05, 1.0
 """κ, a, b and c of the prior."""
+STARTS, TRIAL = 4, 8
+"""Clusterings that are tried, and steps of EM before the best one goes on alone."""
 BLOCK = 4_000_000
 """Numbers in the largest tensor of a block of rows."""
 
@@ -113,7 +115,7 @@ def fit_factors(
 ) -> FactorFit:
     """Fit a mixture of factor analysers to incomplete rows by EM.
 
-    Starts from one component, fitted first, whose means of the missing cells are clustered.
+    Starts from one component, fitted first, whose means of the missing cells are clustered, several times over.
 
     Args:
         x: (N, d), NaN where a cell is missing; columns near mean 0 and variance 1.
@@ -139,8 +141,11 @@ def fit_factors(
     fitted = _em(_principal(x, factors), x, w, ridge, steps, tolerance)
     if components == 1:
         return fitted
-    start = _clustered(fitted.mixture, x, w, components, generator)
-    return _em(start, x, w, ridge, steps, tolerance)
+    source = as_source(generator)
+    starts = [_clustered(fitted.mixture, x, w, components, source.child(i)) for i in range(STARTS)]
+    tried = [_em(start, x, w, ridge, TRIAL, 0.0) for start in starts]
+    best = max(tried, key=lambda one: one.objective[-1])
+    return _em(best.mixture, x, w, ridge, steps, tolerance)
 
 
 def _em(

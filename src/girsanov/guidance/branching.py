@@ -2,7 +2,7 @@
 
 Copies have the same past and noise of their own. They part where a row of the plan draws noise; at the next
 state of the grid somebody settles which copies go on. While all copies of a sample agree the network is asked once
-for all of them. So a search over the noise costs the sampler's own calls, once, where each step asks before it draws.
+for all of them, and not at all where a value has just asked about the states that go on.
 Rows are ordered by sample: those of sample i are i M, …, i M + M - 1.
 
 Oracle: one copy gives the sampler's own bits, and the calls counted are those made (tests/guidance/test_value.py).
@@ -23,7 +23,7 @@ from girsanov.noise import Branches, Source
 from girsanov.solvers.masked import AncestralMasked, begin, picked
 from girsanov.solvers.plan import NOISE, Plan
 from girsanov.solvers.run import Loop, check_finite, steps
-from girsanov.typing import Tree
+from girsanov.typing import Time, Tree
 
 Kernel = Plan | AncestralMasked
 """What draws the candidates: a stochastic plan of any solver, or the reverse of masking."""
@@ -32,17 +32,49 @@ Settle = Callable[[Tensor, float, int], Tensor]
 """(states (B·M, *shape), time, number of the step) to the rows that go on: one for each sample, or B·M."""
 
 
+class Remembered(AbstractDenoiser):
+    """A denoiser for one run that does not ask again about the states it was asked about last.
+
+    A value asks about all candidates; `keep` says which of them go on, and the kernel's own call finds them answered.
+    """
+
+    def __init__(self, model: AbstractDenoiser) -> None:
+        super().__init__()
+        self.model, self.process, self.stored, self.shape = model, model.process, model.stored, model.shape
+        self._last: tuple[Tensor, float, tuple[Tensor, ...]] | None = None
+
+    @property
+    def calls_per_call(self) -> int:
+        """As many as the model inside."""
+        return self.model.calls_per_call
+
+    def forward(
+        self, x: Tensor, t: Time, *, cond: Tree = None, anchor: Tensor | None = None
+    ) -> tuple[Tensor, ...]:
+        if self._last is not None and x is self._last[0] and t == self._last[1]:
+            return self._last[2]
+        answers: tuple[Tensor, ...] = self.model(x, t, cond=cond, anchor=anchor)
+        self._last = (x, t, answers) if isinstance(t, float) else None
+        return answers
+
+    def keep(self, states: Tensor, rows: Tensor, kept: Tensor) -> None:
+        """Those `rows` of the states go on, as the tensor `kept`."""
+        last, self._last = self._last, None
+        if last is not None and last[0] is states:
+            self._last = kept, last[1], tuple(answer[rows] for answer in last[2])
+
+
 class Setting(NamedTuple):
     """One run.
 
     Args:
-        model: the denoiser.
+        model: the denoiser, which its values ask too.
         many: M.
         cond, anchor: of the B samples.
         source: of noise.
     """
 
-    model: AbstractDenoiser
+    model: Remembered
     many: int
     cond: Tree
     anchor: Tensor | None
@@ -115,9 +147,9 @@ def _plan(plan: Plan, x: Tensor, setting: Setting, settle: Settle, apart: bool) 
     answers: tuple[Tensor, ...] | None = None
     for i, (row, mark) in enumerate(zip(plan.rows, marks(plan, apart=apart), strict=True)):
         _, live = loop.send(answers)
-        answers, rows = None, None
+        answers, rows, states = None, None, live.state.to(x.dtype)
         if mark.settle:
-            rows = settle(live.state.to(x.dtype), row.t, i)
+            rows = settle(states, row.t, i)
         elif mark.alike:
             rows = copies.first
         if rows is not None:
@@ -125,7 +157,10 @@ def _plan(plan: Plan, x: Tensor, setting: Setting, settle: Settle, apart: bool) 
         few = rows is not None and len(rows) == copies.size
         if row.call:
             cond, anchor = copies.given(setting, few=few)
-            answers = model(live.state.to(x.dtype), row.t, cond=cond, anchor=anchor)
+            now = live.state.to(x.dtype)
+            if rows is not None:
+                model.keep(states, rows, now)
+            answers = model(now, row.t, cond=cond, anchor=anchor)
             for answer in answers:
                 check_finite(answer, f"at t = {row.t:.6g}")
         if few and i < len(plan.rows) - 1:
@@ -139,14 +174,20 @@ def _masked(kernel: AncestralMasked, x: Tensor, setting: Setting, settle: Settle
     process, done = begin(model, x, setting.anchor)
     x, times, few = done.x, kernel.grid, not apart
     if apart:
-        x = x[settle(x, times[0], -1)]
+        x = _kept(model, x, settle(x, times[0], -1))
     for i, (t, s) in enumerate(pairwise(times)):
         law = model.data(x, t, cond=copies.given(setting, few=few)[0])
         if few:
             law, x = law[copies.wide], x[copies.wide]
         x = kernel.step(process, law, x, (t, s), generator=copies.noise, index=i)
-        x = x[settle(x, s, i)]
+        x = _kept(model, x, settle(x, s, i))
     return x
+
+
+def _kept(model: Remembered, states: Tensor, rows: Tensor) -> Tensor:
+    kept = states[rows]
+    model.keep(states, rows, kept)
+    return kept
 
 
 class _Copies(NamedTuple):

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from girsanov.denoiser import AbstractDenoiser
-from girsanov.errors import InputError, require
+from girsanov.errors import InputError, Unsuitable, require
 from girsanov.guidance.base import check_denoiser, check_one_random_end, check_scale
 from girsanov.processes import GaussianConditional
 from girsanov.processes.base import like_batch
@@ -76,6 +76,12 @@ class Classified(AbstractDenoiser):
             point = x if again else x.detach().requires_grad_()
             logits = self.classify(point, time.to(x.dtype).expand(len(x)))
             chosen = logits.log_softmax(1).gather(1, _labels(cond, logits)[:, None])
+            require(
+                chosen.requires_grad or not len(x),
+                "the classifier's logits carry no gradient to x; let it answer with gradients, or follow a reward "
+                "without one by guidance.SoftValueDecoding",
+                Unsuitable,
+            )
             (gradient,) = torch.autograd.grad(chosen.sum(), point, create_graph=again)
         return gradient
 
@@ -90,7 +96,7 @@ def classifier(model: AbstractDenoiser, classifier: Classify, scale: float = 1.0
 
     Raises:
         InputError: the scale is not finite. In the call: cond is not integer labels (B,) from 0 to K - 1.
-        Unsuitable: not a denoiser, or a two-sided process.
+        Unsuitable: not a denoiser, or a two-sided process. In the call: a classifier without gradients.
     """
     return Classified(model, classifier, scale)
 

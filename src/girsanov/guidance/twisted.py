@@ -21,7 +21,7 @@ from torch import Tensor
 
 from girsanov.denoiser import AbstractDenoiser
 from girsanov.errors import require
-from girsanov.guidance.branching import Kernel, Setting, branch, check_kernel, marks
+from girsanov.guidance.branching import Kernel, Remembered, Setting, branch, check_kernel, marks
 from girsanov.guidance.value import CHOICE, Value, apart, check_alpha, check_many, chosen
 from girsanov.noise import Randomness, as_source
 from girsanov.particles import Particles
@@ -64,11 +64,14 @@ class TwistedSMC:
     @property
     def calls(self) -> int:
         """Denoiser calls a sample, those of the values included."""
-        asked = self.value.calls
         if isinstance(self.kernel, AncestralMasked):
-            return self.particles * self.kernel.steps * (1 + asked)
-        rows = zip(self.kernel.rows, marks(self.kernel, apart=True), strict=True)
-        return self.particles * sum(row.call + asked * (mark.settle and row.t > 0) for row, mark in rows)
+            return self.particles * self.kernel.steps
+        total, asked = 0, self.value.calls
+        for row, mark in zip(self.kernel.rows, marks(self.kernel, apart=True), strict=True):
+            total += bool(
+                row.call or (asked and mark.settle and row.t > 0)
+            )  # a value's call is the kernel's own
+        return self.particles * total
 
     def __call__(
         self,
@@ -86,7 +89,8 @@ class TwistedSMC:
             Unsuitable: a plan for another process.
         """
         source, many, size = as_source(generator), self.particles, len(x)
-        setting, last = Setting(model, many, cond, anchor, source), self.kernel.grid[-1]
+        memory, last = Remembered(model), self.kernel.grid[-1]
+        setting = Setting(memory, many, cond, anchor, source)
         rows = torch.arange(size * many, device=x.device)
         given = picked(cond, rows // many), None if anchor is None else anchor[rows // many]
         zeros = torch.zeros(size * many, dtype=torch.float64, device=x.device)
@@ -94,7 +98,7 @@ class TwistedSMC:
 
         def settle(states: Tensor, t: float, step: int) -> Tensor:
             nonlocal cloud
-            values = self.value(model, states, t, cond=given[0], anchor=given[1]).double()
+            values = self.value(memory, states, t, cond=given[0], anchor=given[1]).double()
             before = cloud.values[1]
             moved = cloud.moved(rows, values).reweight((values - before) / self.alpha)
             if t == last:

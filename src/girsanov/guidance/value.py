@@ -28,7 +28,7 @@ from torch import Tensor
 
 from girsanov.denoiser import AbstractDenoiser
 from girsanov.errors import InputError, require
-from girsanov.guidance.branching import Kernel, Setting, branch, check_kernel, marks
+from girsanov.guidance.branching import Kernel, Remembered, Setting, branch, check_kernel, marks
 from girsanov.noise import Branches, Randomness, Source, as_source
 from girsanov.processes import AffineConditional, Masked
 from girsanov.solvers.categorical import sample_categorical
@@ -48,7 +48,7 @@ class Value(Protocol):
 
     @property
     def calls(self) -> int:
-        """Network calls of the denoiser that one value takes, at t above 0."""
+        """Network calls of the denoiser at the state itself that one value takes, at t above 0: 0 or 1."""
         ...
 
     def __call__(
@@ -112,11 +112,17 @@ class SoftValueDecoding:
     def calls(self) -> int:
         """Denoiser calls a sample, those of the values included."""
         many, asked = self.candidates, self.candidates * self.value.calls
+        if many == 1:
+            return self.kernel.calls
         if isinstance(self.kernel, AncestralMasked):
-            return self.kernel.steps + asked * (self.kernel.steps - 1)
-        rows = list(zip(self.kernel.rows, marks(self.kernel), strict=True))
-        own = sum(row.call * (1 if mark.alike else many) for row, mark in rows)
-        return own + sum(asked for row, mark in rows if mark.settle and row.t > 0)
+            return 1 + (asked or 1) * (self.kernel.steps - 1)
+        total = 0
+        for row, mark in zip(self.kernel.rows, marks(self.kernel), strict=True):
+            if mark.settle and row.t > 0 and asked:
+                total += asked  # the kernel's own call is among them
+            elif row.call:
+                total += 1 if mark.alike else many
+        return total
 
     def __call__(
         self,
@@ -134,7 +140,8 @@ class SoftValueDecoding:
             Unsuitable: a plan for another process.
         """
         source, many = as_source(generator), self.candidates
-        setting = Setting(model, many, cond, anchor, source)
+        memory = Remembered(model)
+        setting = Setting(memory, many, cond, anchor, source)
         wide = torch.arange(len(x), device=x.device).repeat_interleave(many)
         given = picked(cond, wide), None if anchor is None else anchor[wide]
 
@@ -142,7 +149,7 @@ class SoftValueDecoding:
             first = torch.arange(0, len(states), many, device=states.device)
             if many == 1:
                 return first
-            values = self.value(model, states, t, cond=given[0], anchor=given[1])
+            values = self.value(memory, states, t, cond=given[0], anchor=given[1])
             return first + chosen(values.reshape(-1, many), self.alpha, source.child(CHOICE), step)
 
         return branch(self.kernel, x, setting, settle)

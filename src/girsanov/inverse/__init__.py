@@ -1,6 +1,7 @@
 """Restoring what was measured: operators, posterior samplers, guesses made better, speech, tables with holes."""
 
 from girsanov.inverse.boundary import FixedStart, select_start
+from girsanov.inverse.circuits import HiddenChowLiuTree, fit_tree
 from girsanov.inverse.deep_variational import (
     GammaPrecision,
     ScoreDVI,
@@ -8,6 +9,7 @@ from girsanov.inverse.deep_variational import (
     blind_noise_level,
     score_surrogate,
 )
+from girsanov.inverse.diversity import Apart, furthest_points, representatives, uniformized
 from girsanov.inverse.guided import DPS, PiGDM
 from girsanov.inverse.imputation import LAGS, Imputation, TableImputer, impute
 from girsanov.inverse.latent_transport import LatentTransport
@@ -16,6 +18,7 @@ from girsanov.inverse.linear import (
     CircularBlur,
     Colorization,
     DenseOperator,
+    Identity,
     Inpainting,
     MaskedFourier,
     dense,
@@ -25,6 +28,7 @@ from girsanov.inverse.nonlinear import ClippedRange, DifferentiableForwardModel,
 from girsanov.inverse.operators import Linear, MeasurementOperator, Spectral
 from girsanov.inverse.posterior import PosteriorSampler, posterior
 from girsanov.inverse.posterior_mean_flow import PosteriorMeanFlow
+from girsanov.inverse.quick import dps, pigdm, smc
 from girsanov.inverse.regeneration import Regeneration, Regenerator, regeneration
 from girsanov.inverse.replacement import colorize, inpaint
 from girsanov.inverse.samples import PosteriorSamples
@@ -33,6 +37,7 @@ from girsanov.inverse.smc import SMC
 from girsanov.inverse.spectral import DDRM
 from girsanov.inverse.speech import enhance, speech_sampler
 from girsanov.inverse.splitting import DDNM, DiffPIR, RePaint
+from girsanov.inverse.steering import CircuitSteering, grey_levels
 from girsanov.inverse.uncertainty import (
     BayesCap,
     BayesCapLoss,
@@ -53,9 +58,11 @@ __all__ = [
     "DPS",
     "LAGS",
     "SMC",
+    "Apart",
     "BayesCap",
     "BayesCapLoss",
     "BlockDownsampling",
+    "CircuitSteering",
     "CircularBlur",
     "ClippedRange",
     "Colorization",
@@ -66,6 +73,8 @@ __all__ = [
     "FixedStart",
     "GammaPrecision",
     "GaussianNoise",
+    "HiddenChowLiuTree",
+    "Identity",
     "Imputation",
     "Inpainting",
     "InputPerturbation",
@@ -96,14 +105,22 @@ __all__ = [
     "blind_noise_level",
     "colorize",
     "dense",
+    "dps",
     "enhance",
+    "fit_tree",
+    "furthest_points",
     "generalized_gaussian_nll",
     "generalized_gaussian_variance",
+    "grey_levels",
     "impute",
     "inpaint",
+    "pigdm",
     "posterior",
     "regeneration",
+    "representatives",
     "score_surrogate",
     "select_start",
+    "smc",
     "speech_sampler",
+    "uniformized",
 ]

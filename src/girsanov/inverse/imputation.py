@@ -3,9 +3,8 @@
     cells v → coordinates z (one map a column) → a mixture of factor analysers, fitted by EM to the cells that are there
     → exact draws of what is missing given what is there → back to cells
 
-A mixture of Gaussians in good coordinates has its denoiser, its likelihood and all its conditionals in closed form, and
-on tables of up to some thousand rows it is a better prior than a network. Settings are chosen by hidden cells
-(`selection`). The draws come from several fits, of the settings that did best, each to the rows with other random weights
+A mixture of Gaussians has its denoiser, its likelihood and all its conditionals in closed form, so no network is trained
+and no sampler errs; what it cannot say is left to the coordinates. Settings are chosen by hidden cells (`selection`). The draws come from several fits, of the settings that did best, each to the rows with other random weights
 (the Bayesian bootstrap), so that they differ also by what the table leaves open about the law: they are proper draws, as
 for multiple imputation.
 
@@ -82,7 +81,7 @@ class Imputation:
         if numeric:
             values = torch.from_numpy(np.stack([d.to_numpy(np.float64) for d in drawn]))
             low, high = draw_interval(values, level)
-            return lines.assign(mean=values.mean(0), low=low, high=high)
+            return lines.assign(mean=values.mean(0).numpy(), low=low.numpy(), high=high.numpy())
         codes, known = pd.factorize(np.concatenate([d.astype(object).to_numpy() for d in drawn]))
         counts = np.stack([(codes.reshape(len(drawn), -1) == k).mean(0) for k in range(len(known))])
         return lines.assign(value=known[counts.argmax(0)], share=counts.max(0))
@@ -143,12 +142,15 @@ class TableImputer:
         told = report or (lambda text: None)
         problem = Problem(layout.features(frame), layout.groups, layout.categories, lags)
         scores = choose_priors(problem, FITS, source.child(0), told) if prior is None else {prior: math.nan}
+        maps = {kind: problem.coordinates(kind) for kind in {chosen.kind for chosen in scores}}
         fits = []
         for i, chosen in zip(range(1, FITS + 1), itertools.cycle(scores)):
             told(f"fit {i} of {FITS}: {chosen}")
             like = torch.empty(len(frame), 1, dtype=torch.float64)
             weights = -(1 - source.child(i).draw(like, 0, uniform)[:, 0]).log()
-            fits.append(Fit(chosen, *problem.fit(chosen, source.child(i), weights=weights / weights.mean())))
+            coordinates = maps[chosen.kind]
+            mixture = problem.fit(chosen, coordinates, source.child(i), weights=weights / weights.mean())
+            fits.append(Fit(chosen, coordinates, mixture))
         return cls(layout, scores, tuple(fits))
 
     def draw(self, frame: DataFrame, n: int = 20, *, seed: int = 0) -> Imputation:

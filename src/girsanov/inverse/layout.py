@@ -1,6 +1,6 @@
 """A table with missing cells as features with NaN, and draws of features back into its cells.
 
-    number      one feature, the value itself
+    number      one feature, standardized by the cells that are there
     category    one 0/1 feature for each value, all NaN where the cell is missing
     constant    none: a column of one value has that value everywhere
 
@@ -47,7 +47,7 @@ class Layout:
         check_frame(frame)
         columns = tuple(_learn(name, frame) for name in frame.columns)
         numbers = [c.name for c in columns if isinstance(c, NumberColumn)]
-        whole = tuple(n for n in numbers if (frame[n].dropna() % 1 == 0).all())
+        whole = tuple(n for n in numbers if (frame[n].dropna().to_numpy(np.float64) % 1 == 0).all())
         made = cls(columns, whole)
         require(made.width > 0, "no column of the table varies; give at least one with two different values")
         require(
@@ -105,7 +105,7 @@ class Layout:
             values, part = frame[column.name], np.full((len(frame), column.width), np.nan)
             seen = values.notna().to_numpy(bool)
             if isinstance(column, NumberColumn):
-                part[seen, 0] = values[seen].to_numpy(np.float64)
+                part[seen, 0] = column.scale.encode(values[seen].to_numpy(np.float64))
             else:
                 part[seen] = np.eye(column.width)[column.places(values[seen])]
             parts.append(part)
@@ -114,19 +114,17 @@ class Layout:
     def fill(self, frame: DataFrame, features: np.ndarray) -> DataFrame:
         """A copy of the frame whose missing cells are those of complete features (N, width)."""
         pd = extra("pandas", "data")
-        groups, done = dict(zip([c.name for c in self.varying], self.groups)), {}
+        groups = dict(zip([c.name for c in self.varying], self.groups))
+        columns, done = {c.name: c for c in self.columns}, {}
         for name in frame.columns:
-            column = next(c for c in self.columns if c.name == name)
+            done[name] = frame[name]
             hidden = frame[name].isna().to_numpy(bool)
-            values = frame[name]
             if hidden.any():
                 mine = features[hidden][:, groups[name]] if name in groups else None
-                values = values.astype(object)
-                values[hidden] = pd.Series(
-                    self._values(column, mine, int(hidden.sum())), values.index[hidden], dtype=object
-                )
-                values = _typed(values, frame[name].dtype)
-            done[name] = values
+                cells = frame[name].astype(object).to_numpy(copy=True)
+                cells[hidden] = self._values(columns[name], mine, int(hidden.sum()))
+                filled = pd.Series(cells, frame.index, dtype=object)
+                done[name] = _typed(filled, frame[name].dtype)
         return pd.DataFrame(done, index=frame.index)
 
     def _values(self, column: Column, features: np.ndarray | None, n: int) -> list[Any]:
@@ -134,12 +132,10 @@ class Layout:
         if isinstance(column, CategoryColumn):
             codes = np.zeros(n, np.int64) if features is None else features.argmax(1)
             return [column.values[k] for k in codes]
-        if features is None:
-            return [column.scale.low] * n
-        drawn = features[:, 0]
-        if column.name in self.whole:
-            drawn = np.clip(np.rint(drawn), column.scale.low, column.scale.high)
-        return list(drawn.tolist())
+        z = np.zeros(n) if features is None else features[:, 0]
+        whole = column.name in self.whole
+        drawn = column.scale.decode(z, whole=whole).tolist()
+        return [int(v) for v in drawn] if whole and "int" in column.dtype.lower() else list(drawn)
 
 
 def _learn(name: str | int, frame: DataFrame) -> Column:

@@ -1,5 +1,6 @@
 """Linear measurements of images and of vectors, each with its singular value decomposition.
 
+    Identity           all of it, for noise alone             V = I
     Inpainting         the known pixels                       V = I
     BlockDownsampling  means of blocks                        V = a Haar-like rotation in each block
     CircularBlur       periodic convolution, same size        V = the Hartley transform
@@ -23,6 +24,26 @@ from torch import Tensor
 from girsanov.errors import InputError, require, require_finite
 from girsanov.inverse.operators import MeasurementOperator, Spectral
 from girsanov.typing import Shape
+
+
+class Identity(Spectral):
+    """All of the signal, (B, *shape): what is left to do is to take away the noise."""
+
+    def __init__(self, shape: Shape) -> None:
+        self.shape = tuple(shape)
+        self.singular_values = torch.ones(math.prod(self.shape), dtype=torch.float64)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        return y
+
+    def into(self, x: Tensor) -> Tensor:
+        return x.flatten(1)
+
+    def out_of(self, v: Tensor) -> Tensor:
+        return v.reshape(-1, *self.shape)
 
 
 class Inpainting(Spectral):

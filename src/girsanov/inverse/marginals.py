@@ -4,7 +4,7 @@
     RankMap    z = Φ⁻¹(rank / n), ties at their middle          normal scores: the Gaussian copula
     ScaleMap   z = (v - mean) / scale                           one feature of a category
 
-Maps are learned from the values that are there, NaN left out, and keep NaN. Outside what was seen, `RankMap` goes
+Values are of the order of one, as `Scale` makes them. Maps are learned from those that are there, and keep NaN. Outside what was seen, `RankMap` goes
 on by half a standard deviation for each unit of z; `PowerMap` stops a quarter of the range beyond. A column of few
 different values, each many times, is always mapped by rank, and comes back by its quantile function, as one of them.
 Oracle: inverse(forward(v)) = v, scipy's transform, normal scores of normal draws (tests/inverse/test_marginals.py).
@@ -32,7 +32,6 @@ class PowerMap:
     power: float
     mean: float
     scale: float
-    unit: float
     low: float
     high: float
 
@@ -42,20 +41,21 @@ class PowerMap:
         from scipy.stats import yeojohnson_normmax
 
         seen = values[~np.isnan(values)]
-        unit, span = float(seen.std()), float(np.ptp(seen))
-        power = float(np.clip(yeojohnson_normmax(seen / unit, brack=(-1, 3)), -4, 6))
-        bent = _bend(seen / unit, power)
+        span = float(np.ptp(seen))
+        with np.errstate(all="ignore"):  # the search tries powers at which outliers overflow
+            power = float(np.clip(yeojohnson_normmax(seen, brack=(-1, 3)), -4, 6))
+        bent = _bend(seen, power)
         low, high = float(seen.min()) - BEYOND * span, float(seen.max()) + BEYOND * span
-        return cls(power, float(bent.mean()), float(bent.std()) or 1.0, unit, low, high)
+        return cls(power, float(bent.mean()), float(bent.std()) or 1.0, low, high)
 
     def forward(self, values: np.ndarray) -> np.ndarray:
         """(N,) to (N,)."""
-        return (_bend(np.clip(values, self.low, self.high) / self.unit, self.power) - self.mean) / self.scale
+        return (_bend(np.clip(values, self.low, self.high), self.power) - self.mean) / self.scale
 
     def inverse(self, z: np.ndarray) -> np.ndarray:
         """(N,) to (N,)."""
         ends = self.forward(np.array([self.low, self.high]))
-        return _unbend(np.clip(z, *ends) * self.scale + self.mean, self.power) * self.unit
+        return _unbend(np.clip(z, *ends) * self.scale + self.mean, self.power)
 
 
 @dataclass(frozen=True, eq=False)

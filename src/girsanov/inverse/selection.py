@@ -26,14 +26,17 @@ from girsanov.noise import Source, uniform
 
 COMPONENTS = (1, 2, 3, 4, 6, 8, 12, 16, 24)
 FACTORS = (0, 1, 2, 3, 4, 6, 8, 12, 16, 24)
-RIDGES = (0.1, 0.4, 1.0, 4.0, 16.0)
+RIDGES = (0.01, 0.1, 0.4, 1.0, 4.0, 16.0)
 KINDS = ("power", "rank")
 HIDDEN, DRAWS, GAIN, NEAR = 0.2, 10, 0.002, 0.05
 MOST_ROWS, MANY_CELLS, MOST_SPLITS = 1200, 10_000, 4
 """Rows that are looked at; the fewer cells they have, the more sets of cells are hidden in turn."""
+FIT_ROWS = 10_000
+"""Rows, or windows, that a mixture is fitted to; a larger table gives others to every fit."""
 ROWS_EACH = 15
 """Rows for each component, at least."""
-STEPS, TOLERANCE = 60, 1e-3
+QUICK, FULL = (60, 1e-3), (150, 2e-4)
+"""Steps of EM and the gain below which it stops, while choosing and for the fits that are kept."""
 
 Report = Callable[[str], None]
 
@@ -66,18 +69,60 @@ class Problem:
         """Coordinates of a row, or of a window."""
         return self.features.shape[1] * (1 + 2 * len(self.lags))
 
+    def coordinates(self, kind: str) -> Coordinates:
+        """Learn the maps, of this kind for numbers."""
+        return Coordinates.learn(self.features, self.categories, self.lags, kind)
+
     def fit(
-        self, prior: Prior, source: Source, *, weights: Tensor | None = None, quick: bool = False
-    ) -> tuple[Coordinates, FactorMixture]:
-        """Learn the coordinates and the mixture."""
-        coordinates = Coordinates.learn(self.features, self.categories, self.lags, prior.kind)
+        self,
+        prior: Prior,
+        coordinates: Coordinates,
+        source: Source,
+        *,
+        weights: Tensor | None = None,
+        quick: bool = False,
+    ) -> FactorMixture:
+        """Fit the mixture in given coordinates."""
         rows = coordinates.rows(coordinates.forward(self.features))
-        steps, tolerance = (STEPS, TOLERANCE) if quick else (200, 1e-4)
-        found = fit_factors(
+        if len(rows) > FIT_ROWS:
+            picked = _order(len(rows), source)[:FIT_ROWS]
+            rows, weights = rows[picked], None if weights is None else weights[picked]
+        steps, tolerance = QUICK if quick else FULL
+        return fit_factors(
             rows, min(prior.components, len(rows)), min(prior.factors, rows.shape[1]),
             weights=weights, ridge=prior.ridge, steps=steps, tolerance=tolerance, generator=source,
-        )  # fmt: skip
-        return coordinates, found.mixture
+        ).mixture  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """A table with some of its cells hidden, (N, F), and the coordinates of what is left, by the kind of map."""
+
+    problem: Problem
+    kept: Problem
+    hidden: np.ndarray
+    coordinates: dict[str, Coordinates]
+
+    @classmethod
+    def of(cls, problem: Problem, source: Source) -> Trial:
+        """Hide some cells."""
+        hidden = _hide(problem, source)
+        kept = replace(problem, features=np.where(hidden, np.nan, problem.features))
+        return cls(problem, kept, hidden, {kind: kept.coordinates(kind) for kind in KINDS})
+
+    def score(self, prior: Prior, source: Source) -> float:
+        """The mean score of the hidden cells, infinite where none could be hidden."""
+        if not self.hidden.any():
+            return float("inf")
+        truth, hidden, coordinates = self.problem.features, self.hidden, self.coordinates[prior.kind]
+        mixture = self.kept.fit(prior, coordinates, source.child(2), quick=True)
+        turns = coordinates.draws(mixture, self.kept.features, range(DRAWS), source.child(3))
+        drawn = np.stack([one[hidden] for one in turns])
+        units = np.nanstd(truth, axis=0)
+        units[[j for group in self.problem.categories for j in group]] = 1.0
+        scores = crps(torch.from_numpy(drawn), torch.from_numpy(truth[hidden])).numpy()
+        cells = hidden[:, [group[0] for group in self.problem.groups]].sum()
+        return float((scores / np.broadcast_to(units, truth.shape)[hidden]).sum() / cells)
 
 
 def choose_priors(problem: Problem, most: int, source: Source, report: Report) -> dict[Prior, float]:
@@ -92,12 +137,12 @@ def choose_priors(problem: Problem, most: int, source: Source, report: Report) -
     problem = _some_rows(problem, source)
     cells = int(np.isfinite(problem.features).sum())
     splits = min(MOST_SPLITS, -(-MANY_CELLS // cells))
-    hidden = [_hide(problem, source.child(s)) for s in range(splits)]
+    trials = [Trial.of(problem, source.child(s)) for s in range(splits)]
     known: dict[Prior, float] = {}
 
     def score(prior: Prior) -> float:
         if prior not in known:
-            known[prior] = float(np.mean([_score(problem, prior, h, source) for h in hidden]))
+            known[prior] = float(np.mean([trial.score(prior, source) for trial in trials]))
             report(f"{prior}: {known[prior]:.4f}")
         return known[prior]
 
@@ -145,9 +190,13 @@ def _some_rows(problem: Problem, source: Source) -> Problem:
     n = len(problem.features)
     if n <= MOST_ROWS:
         return problem
-    order = source.draw(torch.empty(n, 1, dtype=torch.float64), 0, uniform)[:, 0].argsort().numpy()
-    picked = np.arange(MOST_ROWS) if problem.lags else np.sort(order[:MOST_ROWS])
+    picked = np.arange(MOST_ROWS) if problem.lags else np.sort(_order(n, source)[:MOST_ROWS].numpy())
     return replace(problem, features=problem.features[picked])
+
+
+def _order(n: int, source: Source) -> Tensor:
+    """The numbers below n in random order."""
+    return source.draw(torch.empty(n, 1, dtype=torch.float64), 4, uniform)[:, 0].argsort()
 
 
 def _hide(problem: Problem, source: Source) -> np.ndarray:
@@ -162,19 +211,3 @@ def _hide(problem: Problem, source: Source) -> np.ndarray:
         if len(np.unique(mine[seen & ~picked], axis=0)) > 1:
             hidden[:, list(group)] = picked[:, None]
     return hidden
-
-
-def _score(problem: Problem, prior: Prior, hidden: np.ndarray, source: Source) -> float:
-    """The mean score of hidden cells, infinite where none could be hidden."""
-    if not hidden.any():
-        return float("inf")
-    truth = problem.features
-    kept = replace(problem, features=np.where(hidden, np.nan, truth))
-    coordinates, mixture = kept.fit(prior, source.child(2), quick=True)
-    turns = coordinates.draws(mixture, kept.features, range(DRAWS), source.child(3))
-    drawn = np.stack([one[hidden] for one in turns])
-    units = np.nanstd(truth, axis=0)
-    units[[j for group in problem.categories for j in group]] = 1.0
-    scores = crps(torch.from_numpy(drawn), torch.from_numpy(truth[hidden])).numpy()
-    cells = hidden[:, [group[0] for group in problem.groups]].sum()
-    return float((scores / np.broadcast_to(units, truth.shape)[hidden]).sum() / cells)

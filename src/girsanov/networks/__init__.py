@@ -10,6 +10,7 @@ from girsanov.networks.mlp import MLP
 from girsanov.networks.probabilistic_unet import ProbabilisticUNet
 from girsanov.networks.registration import PointMatcher, weighted_kabsch
 from girsanov.networks.registry import NETWORKS, build, register
+from girsanov.networks.tokenconv import TokenConv
 from girsanov.networks.tokens import TokenTransformer
 from girsanov.networks.unet import UNet
 
@@ -25,6 +26,7 @@ __all__ = [
     "GradientOf",
     "PointMatcher",
     "ProbabilisticUNet",
+    "TokenConv",
     "TokenTransformer",
     "UNet",
     "build",

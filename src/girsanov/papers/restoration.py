@@ -58,13 +58,17 @@ def pairs(seed: int = 0) -> Pairs:
 
 
 def degraded(x: Tensor, generator: Noise) -> Tensor:
-    """Blurred and noisy; black beyond the border."""
+    """Blurred and noisy."""
+    return blurred(x) + NOISE * generator.draw(x, 0)
+
+
+def blurred(x: Tensor) -> Tensor:
+    """Convolved with the Gaussian; black beyond the border."""
     offsets = torch.arange(-3, 4, dtype=x.dtype)
     line = torch.exp(-(offsets**2) / (2 * BLUR**2))
     line = line / line.sum()
     wide = pad(x, (3, 3, 3, 3), value=-1.0)
-    blurred = conv2d(conv2d(wide, line.reshape(1, 1, 1, 7)), line.reshape(1, 1, 7, 1))
-    return blurred + NOISE * generator.draw(x, 0)
+    return conv2d(conv2d(wide, line.reshape(1, 1, 1, 7)), line.reshape(1, 1, 7, 1))
 
 
 def restorer(

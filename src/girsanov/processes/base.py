@@ -162,23 +162,29 @@ def need(process: object, capability: type, by: str) -> Any:
     Raises:
         Unsuitable: the process lacks it.
     """
-    law = getattr(process, "law", normal)
-    if (type(process), capability, law) in _FOUND:  # asked at every network call; `isinstance` takes 50 µs
-        return process
-    if not isinstance(process, capability) or (capability in _GAUSSIAN and law is not normal):
-        raise Unsuitable(
-            f"{by} needs a process that is {capability.__name__}, and {process!r} is not one. "
-            f"Choose another process, or list what fits with girsanov.solvers.for_process(process)."
-        )
-    _FOUND.add((type(process), capability, law))
+    key = (type(process), capability)
+    if key not in _HAS_LAW:  # asked at every network call; `isinstance` takes 50 µs
+        if not isinstance(process, capability):
+            raise Unsuitable(_lacks(process, capability, by))
+        _HAS_LAW[key] = capability in _GAUSSIAN and isinstance(process, AffineConditional)
+    found: Any = process
+    if _HAS_LAW[key] and found.law is not normal:
+        raise Unsuitable(_lacks(process, capability, by))
     return process
+
+
+def _lacks(process: object, capability: type, by: str) -> str:
+    return (
+        f"{by} needs a process that is {capability.__name__}, and {process!r} is not one. "
+        f"Choose another process, or list what fits with girsanov.solvers.for_process(process)."
+    )
 
 
 _GAUSSIAN = (GaussianConditional, Transition, Diffusion)
 """What a process has only with normal noise."""
 
-_FOUND: set[tuple[type, type, Law]] = set()
-"""The kinds of process, and the laws of their noise, that were found to have a capability."""
+_HAS_LAW: dict[tuple[type, type], bool] = {}
+"""The kinds of process that were found to have a capability, and whether it depends on the law of their noise."""
 
 
 def refuse_end(process: object, end: Tensor | None, name: str = "end") -> None:

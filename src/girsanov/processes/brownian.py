@@ -29,20 +29,19 @@ import torch
 from torch import Tensor
 
 from girsanov.errors import InputError, require
-from girsanov.noise import Randomness, as_source
+from girsanov.noise import Randomness, Source, as_source
 from girsanov.processes.paths import (
-    accumulate,
+    LevyProcess,
     check_clock,
     check_state,
     draws,
     require_number,
     require_positive,
-    steps_like,
 )
 
 
 @dataclass(frozen=True)
-class BrownianMotion:
+class BrownianMotion(LevyProcess):
     """dX = drift dt + volatility dW on physical time, each coordinate by itself.
 
     Args:
@@ -57,24 +56,10 @@ class BrownianMotion:
         require_number("drift", self.drift)
         require_positive("volatility", self.volatility)
 
-    def start(self, like: Tensor, *, generator: Randomness = None) -> Tensor:
-        """Zero, shaped like (B, *shape)."""
-        return torch.zeros_like(like)
-
-    def simulate(self, x0: Tensor, times: Tensor, *, generator: Randomness = None) -> Tensor:
-        """Draw one path from each row of x0, exactly.
-
-        Args:
-            x0: (B, *shape), the states at times[0].
-            times: (T,), increasing, in any unit.
-
-        Returns:
-            (B, T, *shape).
-        """
-        check_state(x0)
-        dt = steps_like(check_clock(times), x0)
-        noise = draws(as_source(generator), x0, len(dt))
-        return accumulate(x0, noise.mul_(self.volatility * dt.sqrt()).add_(self.drift * dt))
+    def increments(self, x0: Tensor, h: Tensor, source: Source) -> Tensor:
+        """Over steps of lengths h (T - 1, 1, …) from x0 (B, *shape): (B, T - 1, *shape)."""
+        noise = draws(source, x0, len(h))
+        return noise.mul_(self.volatility * h.sqrt()).add_(self.drift * h)
 
     def refine(self, times: Tensor, paths: Tensor, finer: Tensor, *, generator: Randomness = None) -> Tensor:
         """Fill known paths in with bridges.

@@ -82,6 +82,14 @@ def Geometric(sigma_min: float = 0.01, sigma_max: float = 3.0) -> Interpolant:
     return Interpolant(schedules.VEGeometric(sigma_min, sigma_max), t_min=1e-3, chart="log")
 
 
+def Bounded(beta_min: float = 0.1, beta_max: float = 20.0) -> Interpolant:
+    """`VP` of the log-odds log(x/(1 - x)) of data between 0 and 1, such as shares: no sample is outside.
+
+    Map data of another interval into this one first, and ends that occur away from 0 and 1, as in 0.01 + 0.98 x.
+    """
+    return Interpolant(schedules.LinearVP(beta_min, beta_max), chart="logit")
+
+
 def OrnsteinUhlenbeck(rate: float = 5.0, std: float = 1.0) -> Interpolant:
     """dX = -rate X dt + std √(2 rate) dW: relaxation to N(0, std²).
 
@@ -193,7 +201,7 @@ PROCESSES: dict[str, Callable[..., Interpolant]] = {
     constructor.__name__: constructor
     for constructor in (
         VP, CosineVP, SubVP, VE, EDM, OrnsteinUhlenbeck, RectifiedFlow, Trigonometric, Levy, PoissonFlow, Geometric,
-        Fractional, BrownianBridge, MeanReverting, OUVE, Residual, StochasticInterpolant,
+        Bounded, Fractional, BrownianBridge, MeanReverting, OUVE, Residual, StochasticInterpolant,
     )
 }  # fmt: skip
 """The constructors by name, for the command line."""

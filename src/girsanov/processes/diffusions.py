@@ -28,14 +28,12 @@ from girsanov.errors import require
 from girsanov.noise import Randomness, as_source, uniform
 from girsanov.processes.paths import (
     accumulate,
-    check_clock,
-    check_state,
     draws,
     finished,
     recursion,
     require_number,
     require_positive,
-    steps_like,
+    steps_between,
 )
 from girsanov.processes.variates import gamma, poisson
 
@@ -81,8 +79,7 @@ class Vasicek:
         Returns:
             (B, T, *shape).
         """
-        check_state(x0)
-        dt = steps_like(check_clock(times), x0)
+        dt = steps_between(x0, times)
         shocks = draws(as_source(generator), x0, len(dt))
         shocks.mul_((-torch.expm1(-2 * self.rate * dt)).sqrt().mul_(self.std))
         shocks.sub_(torch.expm1(-self.rate * dt).mul_(self.mean))
@@ -119,9 +116,8 @@ class GeometricBrownianMotion:
         Returns:
             (B, T, *shape), above 0.
         """
-        check_state(x0)
+        dt = steps_between(x0, times)
         require(bool((x0 > 0).all()), f"the least x0 is {x0.min().item():g}; prices start above 0")
-        dt = steps_like(check_clock(times), x0)
         noise = draws(as_source(generator), x0, len(dt))
         growth = noise.mul_(self.volatility * dt.sqrt()).add_((self.drift - self.volatility**2 / 2) * dt)
         return finished(x0, accumulate(x0.double().log(), growth).exp_())
@@ -168,11 +164,10 @@ class CoxIngersollRoss:
         Returns:
             (B, T, *shape), at least 0.
         """
-        check_state(x0)
+        dt, source = steps_between(x0, times).flatten(), as_source(generator)
         require(
             bool((x0 >= 0).all()), f"the least x0 is {x0.min().item():g}; this process starts at 0 or above"
         )
-        dt, source = check_clock(times).diff(), as_source(generator)
         decay = (-self.rate * dt).exp().tolist()
         scale = (-torch.expm1(-self.rate * dt) * (self.volatility**2 / (4 * self.rate))).tolist()
         second = draws(source, x0, len(dt), 0, uniform)
@@ -224,14 +219,13 @@ class ReflectedBrownianMotion:
         Returns:
             (B, T, *shape), between the walls.
         """
-        check_state(x0)
+        dt = steps_between(x0, times)
         inside = (x0 >= self.low) & (x0 <= self.high)
         require(
             bool(inside.all()),
             f"x0 runs from {x0.min().item():g} to {x0.max().item():g}; "
             f"start between the walls, {self.low:g} and {self.high:g}",
         )
-        dt = steps_like(check_clock(times), x0)
         free = accumulate(x0.double(), self.volatility * dt.sqrt() * draws(as_source(generator), x0, len(dt)))
         return finished(x0, self.fold(free).to(x0.dtype).clamp_(self.low, self.high))
 

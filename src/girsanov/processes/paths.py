@@ -7,13 +7,14 @@ Sums and recursions inside are float64, on the device of x0; a path has the dtyp
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from girsanov.errors import InputError, require
-from girsanov.noise import Law, Source, normal
+from girsanov.noise import Law, Randomness, Source, as_source, normal
 
 
 def check_clock(times: Tensor) -> Tensor:
@@ -60,6 +61,36 @@ def uniform_step(times: Tensor) -> float | None:
 def steps_like(clock: Tensor, x0: Tensor) -> Tensor:
     """The lengths of the steps as (T - 1, 1, …), so that they multiply draws (B, T - 1, *shape)."""
     return clock.diff().to(x0.device).reshape(-1, *[1] * (x0.ndim - 1))
+
+
+def steps_between(x0: Tensor, times: Tensor) -> Tensor:
+    """The lengths of the steps of a simulation, as `steps_like`, once its states and times have been checked."""
+    check_state(x0)
+    return steps_like(check_clock(times), x0)
+
+
+class LevyProcess(ABC):
+    """Independent increments that depend on the length of their step only, from 0: a path is their running sum."""
+
+    def start(self, like: Tensor, *, generator: Randomness = None) -> Tensor:
+        """Zero, shaped like (B, *shape)."""
+        return torch.zeros_like(like)
+
+    def simulate(self, x0: Tensor, times: Tensor, *, generator: Randomness = None) -> Tensor:
+        """Draw one path from each row of x0, exactly.
+
+        Args:
+            x0: (B, *shape), the states at times[0].
+            times: (T,), increasing, in any unit.
+
+        Returns:
+            (B, T, *shape).
+        """
+        return accumulate(x0, self.increments(x0, steps_between(x0, times), as_source(generator)))
+
+    @abstractmethod
+    def increments(self, x0: Tensor, h: Tensor, source: Source) -> Tensor:
+        """Over steps of lengths h (T - 1, 1, …) from x0 (B, *shape): (B, T - 1, *shape)."""
 
 
 def draws(source: Source, x0: Tensor, count: int, index: int = 0, law: Law = normal) -> Tensor:

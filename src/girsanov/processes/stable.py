@@ -30,16 +30,8 @@ import torch
 from torch import Tensor
 
 from girsanov.errors import require
-from girsanov.noise import Primitive, Randomness, as_source, uniform
-from girsanov.processes.paths import (
-    accumulate,
-    check_clock,
-    check_state,
-    draws,
-    require_number,
-    require_positive,
-    steps_like,
-)
+from girsanov.noise import Primitive, Randomness, Source, as_source, uniform
+from girsanov.processes.paths import LevyProcess, draws, require_number, require_positive
 from girsanov.processes.variates import TINY, exponential, gamma, poisson
 
 
@@ -91,7 +83,7 @@ def alpha_stable(
 
 
 @dataclass(frozen=True)
-class StableMotion:
+class StableMotion(LevyProcess):
     """α-stable Lévy motion: independent increments scale · h^{1/α} X. Coordinates are independent.
 
     Args:
@@ -108,31 +100,17 @@ class StableMotion:
         SkewedStable(self.alpha, self.beta)
         require_positive("scale", self.scale)
 
-    def start(self, like: Tensor, *, generator: Randomness = None) -> Tensor:
-        """Zero, shaped like (B, *shape)."""
-        return torch.zeros_like(like)
-
-    def simulate(self, x0: Tensor, times: Tensor, *, generator: Randomness = None) -> Tensor:
-        """Draw one path from each row of x0, exactly.
-
-        Args:
-            x0: (B, *shape), the states at times[0].
-            times: (T,), increasing, in any unit.
-
-        Returns:
-            (B, T, *shape).
-        """
-        check_state(x0)
-        h = steps_like(check_clock(times), x0)
-        jumps = draws(as_source(generator), x0, len(h), 0, SkewedStable(self.alpha, self.beta))
+    def increments(self, x0: Tensor, h: Tensor, source: Source) -> Tensor:
+        """Over steps of lengths h (T - 1, 1, …) from x0 (B, *shape): (B, T - 1, *shape)."""
+        jumps = draws(source, x0, len(h), 0, SkewedStable(self.alpha, self.beta))
         jumps.mul_(h ** (1 / self.alpha))
         if self.alpha == 1:
             jumps.add_(self.beta * 2 / math.pi * h * h.log())
-        return accumulate(x0, jumps.mul_(self.scale))
+        return jumps.mul_(self.scale)
 
 
 @dataclass(frozen=True)
-class IsotropicStableMotion:
+class IsotropicStableMotion(LevyProcess):
     """α-stable Lévy motion whose jumps have no preferred direction: E exp(i⟨u, X_t - X_0⟩) = exp(-t |scale u|^α).
 
     All coordinates of a sample jump together, X = √A G with G normal and A positive (α/2)-stable.
@@ -149,32 +127,18 @@ class IsotropicStableMotion:
         SkewedStable(self.alpha)
         require_positive("scale", self.scale)
 
-    def start(self, like: Tensor, *, generator: Randomness = None) -> Tensor:
-        """Zero, shaped like (B, *shape)."""
-        return torch.zeros_like(like)
-
-    def simulate(self, x0: Tensor, times: Tensor, *, generator: Randomness = None) -> Tensor:
-        """Draw one path from each row of x0, exactly.
-
-        Args:
-            x0: (B, *shape), the states at times[0].
-            times: (T,), increasing, in any unit.
-
-        Returns:
-            (B, T, *shape).
-        """
-        check_state(x0)
-        h, source = steps_like(check_clock(times), x0), as_source(generator)
+    def increments(self, x0: Tensor, h: Tensor, source: Source) -> Tensor:
+        """Over steps of lengths h (T - 1, 1, …) from x0 (B, *shape): (B, T - 1, *shape)."""
         noise = draws(source, x0, len(h)).double().mul_(math.sqrt(2) * self.scale * h ** (1 / self.alpha))
         if self.alpha < 2:
             one = x0.flatten(1)[:, :1].reshape(-1, *[1] * (x0.ndim - 1)) if x0.ndim > 1 else x0
             size = draws(source, one, len(h), 1, SkewedStable(self.alpha / 2, 1.0))
             noise.mul_(size.mul_(math.cos(math.pi * self.alpha / 4) ** (2 / self.alpha)).sqrt_())
-        return accumulate(x0, noise)
+        return noise
 
 
 @dataclass(frozen=True)
-class VarianceGamma:
+class VarianceGamma(LevyProcess):
     """X_t = drift G_t + volatility W(G_t), G a gamma process of mean t and variance `spread` · t.
 
     Args:
@@ -192,29 +156,15 @@ class VarianceGamma:
         require_positive("volatility", self.volatility)
         require_positive("spread", self.spread)
 
-    def start(self, like: Tensor, *, generator: Randomness = None) -> Tensor:
-        """Zero, shaped like (B, *shape)."""
-        return torch.zeros_like(like)
-
-    def simulate(self, x0: Tensor, times: Tensor, *, generator: Randomness = None) -> Tensor:
-        """Draw one path from each row of x0, exactly.
-
-        Args:
-            x0: (B, *shape), the states at times[0].
-            times: (T,), increasing, in any unit.
-
-        Returns:
-            (B, T, *shape).
-        """
-        check_state(x0)
-        h, source = steps_like(check_clock(times), x0), as_source(generator)
+    def increments(self, x0: Tensor, h: Tensor, source: Source) -> Tensor:
+        """Over steps of lengths h (T - 1, 1, …) from x0 (B, *shape): (B, T - 1, *shape)."""
         clock = self.spread * gamma(draws(source, x0, len(h), 0, uniform), h / self.spread)
         noise = draws(source, x0, len(h), 1)
-        return accumulate(x0, self.drift * clock + self.volatility * clock.sqrt() * noise)
+        return self.drift * clock + self.volatility * clock.sqrt() * noise
 
 
 @dataclass(frozen=True)
-class NormalInverseGaussian:
+class NormalInverseGaussian(LevyProcess):
     """X_t = drift G_t + volatility W(G_t), G the inverse Gaussian process of mean t and variance `spread` · t.
 
     G_t is the first time a Brownian motion of drift 1/√spread reaches t/√spread.
@@ -234,22 +184,8 @@ class NormalInverseGaussian:
         require_positive("volatility", self.volatility)
         require_positive("spread", self.spread)
 
-    def start(self, like: Tensor, *, generator: Randomness = None) -> Tensor:
-        """Zero, shaped like (B, *shape)."""
-        return torch.zeros_like(like)
-
-    def simulate(self, x0: Tensor, times: Tensor, *, generator: Randomness = None) -> Tensor:
-        """Draw one path from each row of x0, exactly.
-
-        Args:
-            x0: (B, *shape), the states at times[0].
-            times: (T,), increasing, in any unit.
-
-        Returns:
-            (B, T, *shape).
-        """
-        check_state(x0)
-        h, source = steps_like(check_clock(times), x0), as_source(generator)
+    def increments(self, x0: Tensor, h: Tensor, source: Source) -> Tensor:
+        """Over steps of lengths h (T - 1, 1, …) from x0 (B, *shape): (B, T - 1, *shape)."""
         # Of mean h and shape h²/ν: both roots of a quadratic in y = ξ² are candidates, the larger is h²/smaller.
         half = draws(source, x0, len(h), 0).square_().mul_(self.spread / 2)
         smaller = h * h / (h + half + (half * (2 * h + half)).sqrt())
@@ -257,11 +193,11 @@ class NormalInverseGaussian:
             draws(source, x0, len(h), 1, uniform) * (h + smaller) <= h, smaller, h * h / smaller
         )
         noise = draws(source, x0, len(h), 2)
-        return accumulate(x0, self.drift * clock + self.volatility * clock.sqrt() * noise)
+        return self.drift * clock + self.volatility * clock.sqrt() * noise
 
 
 @dataclass(frozen=True)
-class CompoundPoisson:
+class CompoundPoisson(LevyProcess):
     """Normal jumps at the times of a Poisson process, with a Brownian motion between them if wanted: Merton's model.
 
     Args:
@@ -285,23 +221,9 @@ class CompoundPoisson:
         for name, value in (("std", self.std), ("volatility", self.volatility)):
             require(0 <= value < math.inf, f"{name} is {value}; give a number of at least 0")
 
-    def start(self, like: Tensor, *, generator: Randomness = None) -> Tensor:
-        """Zero, shaped like (B, *shape)."""
-        return torch.zeros_like(like)
-
-    def simulate(self, x0: Tensor, times: Tensor, *, generator: Randomness = None) -> Tensor:
-        """Draw one path from each row of x0, exactly.
-
-        Args:
-            x0: (B, *shape), the states at times[0].
-            times: (T,), increasing, in any unit.
-
-        Returns:
-            (B, T, *shape).
-        """
-        check_state(x0)
-        h, source = steps_like(check_clock(times), x0), as_source(generator)
+    def increments(self, x0: Tensor, h: Tensor, source: Source) -> Tensor:
+        """Over steps of lengths h (T - 1, 1, …) from x0 (B, *shape): (B, T - 1, *shape)."""
         count = poisson(draws(source, x0, len(h), 0, uniform), self.rate * h)
         variance = count * self.std**2 + self.volatility**2 * h
         noise = draws(source, x0, len(h), 1)
-        return accumulate(x0, count * self.mean + self.drift * h + variance.sqrt() * noise)
+        return count * self.mean + self.drift * h + variance.sqrt() * noise

@@ -43,7 +43,7 @@ from girsanov.solvers.resfusion import resfusion
 from girsanov.solvers.reversible import OwnSteps
 from girsanov.solvers.run import Live, run, steps, trajectory
 from girsanov.solvers.rungekutta import TABLEAUS, euler, heun, rho_rk, runge_kutta
-from girsanov.solvers.sampling import Sampler, make_plan, recommended, recommended_grid, sample
+from girsanov.solvers.sampling import NamedSampler, Sampler, make_plan, recommended, recommended_grid, sample
 from girsanov.solvers.search import Search, search
 from girsanov.solvers.stochastic import dpm_ancestral, dpm_singlestep_sde, sa_solver
 from girsanov.solvers.tensorplan import TensorPlan
@@ -69,6 +69,7 @@ __all__ = [
     "Grid",
     "Interval",
     "Live",
+    "NamedSampler",
     "OwnSteps",
     "Plan",
     "PlanBuilder",

@@ -12,7 +12,7 @@ and as one Brownian motion moves the state along G = (g Σω, 1, …, 1), only t
 by Euler steps; the last one is the denoiser's answer. One noise a coordinate and step, drawn ahead.
 
 Oracle: Gaussian data with their exact denoiser keep their law; the score is the gradient of the joint density
-(tests/solvers/test_augmented.py).
+(tests/processes/test_remembering.py).
 Source: Nobis et al. (2024), Generative fractional diffusion models, section 4 and appendix.
 """
 
@@ -72,6 +72,18 @@ class Augmented:
             Unsuitable: a model of another process.
             NotFinite: the model answered with NaN or infinity.
         """
+        return self.path(model, x, cond=cond, anchor=anchor, generator=generator)[-1]
+
+    def path(
+        self,
+        model: AbstractDenoiser,
+        x: Tensor,
+        *,
+        cond: Tree = None,
+        anchor: Tensor | None = None,
+        generator: Randomness = None,
+    ) -> list[Tensor]:
+        """The states X at all times of the grid, each (B, *shape); see the call."""
         process = self.process
         require(
             model.process == process, f"this sampler is for {process!r}, not {model.process!r}", Unsuitable
@@ -79,17 +91,18 @@ class Augmented:
         process.check_anchor(anchor)
         source, steps = as_source(generator), list(pairwise(self.times))
         y = self._memories(source.draw(x[..., None].expand(*x.shape, process.schedule.factors), MEMORIES))
-        x = x + y @ self._row(process.schedule.regression(self.times[0]), x)
+        states = [x + y @ self._row(process.schedule.regression(self.times[0]), x)]
         for i, (s, t) in enumerate(steps, 1):
-            shift = y @ self._row(process.schedule.regression(s), x)
+            x, shift = states[-1], y @ self._row(process.schedule.regression(s), x)
             if t == 0:
-                x = model.data(x - shift, s, cond=cond)
+                states.append(model.data(x - shift, s, cond=cond))
                 break
             u = self._push(model.noise(x - shift, s, cond=cond), y, s)
             fresh = source.draw(x, i) if self.stochastic and i < len(steps) else None
             x, y = self._step(x, y, u, fresh, s, t)
-        check_finite(x, f"after {self.calls} calls")
-        return x
+            states.append(x)
+        check_finite(states[-1], f"after {self.calls} calls")
+        return states
 
     def _memories(self, noise: Tensor) -> Tensor:
         """Y at the first time, (B, *shape, K), from standard normals."""

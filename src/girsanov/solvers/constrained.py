@@ -42,6 +42,11 @@ class ReverseWalk:
         require(isinstance(self.steps, int) and self.steps >= 1, f"steps is {self.steps}; give at least 1")
 
     @property
+    def name(self) -> str:
+        """For tables and reports."""
+        return f"reverse walk, {self.steps} steps"
+
+    @property
     def calls(self) -> int:
         """Network calls a sample."""
         return self.steps

@@ -18,6 +18,7 @@ Oracle: a table of all sequences with its exact denoiser (tests/solvers/test_mas
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -53,8 +54,36 @@ class Decoded(NamedTuple):
     draws: Tensor
 
 
+class MaskedSampler(ABC):
+    """A sampler that tells what it did, by `decode`, or gives the samples alone, when called."""
+
+    def __call__(
+        self,
+        model: AbstractDenoiser,
+        x: Tensor,
+        *,
+        cond: Tree = None,
+        anchor: Tensor | None = None,
+        generator: Randomness = None,
+    ) -> Tensor:
+        """Fill in what is masked in x; (B, *shape)."""
+        return self.decode(model, x, cond=cond, anchor=anchor, generator=generator).x
+
+    @abstractmethod
+    def decode(
+        self,
+        model: AbstractDenoiser,
+        x: Tensor,
+        *,
+        cond: Tree = None,
+        anchor: Tensor | None = None,
+        generator: Randomness = None,
+    ) -> Decoded:
+        """Fill in what is masked in x, and tell what it took."""
+
+
 @dataclass(frozen=True)
-class AncestralMasked:
+class AncestralMasked(MaskedSampler):
     """Ancestral sampling in equal steps of time.
 
     Args:
@@ -80,18 +109,6 @@ class AncestralMasked:
     def calls(self) -> int:
         """Network calls at most; a sample that is complete, or cached, is asked about less often."""
         return self.steps
-
-    def __call__(
-        self,
-        model: AbstractDenoiser,
-        x: Tensor,
-        *,
-        cond: Tree = None,
-        anchor: Tensor | None = None,
-        generator: Randomness = None,
-    ) -> Tensor:
-        """Fill in what is masked in x; (B, *shape)."""
-        return self.decode(model, x, cond=cond, anchor=anchor, generator=generator).x
 
     @property
     def grid(self) -> tuple[float, ...]:
@@ -163,7 +180,7 @@ class AncestralMasked:
 
 
 @dataclass(frozen=True)
-class FirstHitting:
+class FirstHitting(MaskedSampler):
     """First-hitting sampling: one call a coordinate, or one call for several.
 
     Args:
@@ -190,18 +207,6 @@ class FirstHitting:
     def calls(self) -> int:
         """Network calls for a sample that is all masked at first."""
         return -(-self.length // self.together)
-
-    def __call__(
-        self,
-        model: AbstractDenoiser,
-        x: Tensor,
-        *,
-        cond: Tree = None,
-        anchor: Tensor | None = None,
-        generator: Randomness = None,
-    ) -> Tensor:
-        """Fill in what is masked in x; (B, *shape)."""
-        return self.decode(model, x, cond=cond, anchor=anchor, generator=generator).x
 
     def decode(
         self,

@@ -40,7 +40,7 @@ class OwnSteps:
     @property
     def name(self) -> str:
         """For tables and reports."""
-        return f"own steps, {self.steps}"
+        return f"own steps of the process, {self.steps}"
 
     def __call__(
         self,

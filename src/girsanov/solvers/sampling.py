@@ -49,6 +49,13 @@ class Sampler(Protocol):
     ) -> Tensor: ...
 
 
+class NamedSampler(Sampler, Protocol):
+    """One that can be told of."""
+
+    @property
+    def name(self) -> str: ...
+
+
 def recommended(process: Interpolant, steps: int, *, to_zero: bool = True) -> Plan:
     """The library's one rule, measured in benchmarks/solver_accuracy.py.
 
@@ -88,7 +95,7 @@ def sample(
         model: a trained or exact denoiser.
         n: how many, at least 0.
         cond: what to condition on: one class number for all, or a batch-first tree of n.
-        anchor: (n, *shape), x_1 of a process that has one; a second marginal is only where sampling starts.
+        anchor: (n, *shape), x_1 of a process that has one.
         steps: steps of the grid, when no plan is given.
         solver: a name (see `SOLVERS`) or a function; by default the `recommended` rule.
         plan: a ready sampler, instead of steps and solver.
@@ -104,26 +111,26 @@ def sample(
     process = need(model.process, Perturbable, "sample")
     require(isinstance(n, int) and n >= 0, f"n is {n!r}; give a whole number of at least 0")
     require(batch_size >= 1, f"batch_size is {batch_size}; give at least 1")
-    shape = shape or model.shape
-    require(shape is not None, "the model does not know the shape of a sample; give shape=, as (1, 28, 28)")
+    size = _shape(model, shape)
     require(plan is None or solver is None, "give plan or solver, not both")
     sampler = plan or make_sampler(model, steps, solver)
     source, cond = as_source(None if seed is None else Noise(seed)), _whole(cond, n)
     _check(cond, n, "cond")
     _check(anchor, n, "anchor")
-    like, charted = next(model.parameters(), torch.empty(0)), isinstance(process, AffineConditional)
+    charted = isinstance(process, AffineConditional)
     anchor = anchor if anchor is None or not charted else process.into(anchor)
-    was_training, parts = model.training, [like.new_empty(0, *shape)]  # type: ignore[misc]
+    seen = not charted or process.end != "marginal"  # else it is where sampling starts, unknown to the model
+    like = next(model.parameters(), torch.empty(0))
+    was_training, parts = model.training, [like.new_empty(0, *size)]
     model.eval()
     try:
         with torch.no_grad():  # guidance by gradients needs a graph inside, which inference mode forbids
             for first in range(0, n, batch_size):
                 rows, part = slice(first, min(first + batch_size, n)), source.shifted(first)
                 ends, some = _part(anchor, rows, like.device), _part(cond, rows, like.device)
-                x = like.new_empty(rows.stop - first, *shape)  # type: ignore[misc]
+                x = like.new_empty(rows.stop - first, *size)
                 x = process.reference(x, anchor=ends, generator=part)
-                told = None if charted and process.end == "marginal" else ends
-                parts.append(sampler(model, x, cond=some, anchor=told, generator=part))
+                parts.append(sampler(model, x, cond=some, anchor=ends if seen else None, generator=part))
     finally:
         model.train(was_training)
     samples = torch.cat(parts[n > 0 :])  # the first part is empty
@@ -143,7 +150,7 @@ def make_plan(model: AbstractDenoiser, steps: int, solver: str | Solver | None =
     return make(process, recommended_grid(process, steps)).recast(model.stored)
 
 
-DEFAULTS: dict[type, Callable[[AbstractDenoiser, int], Sampler]] = {
+DEFAULTS: dict[type, Callable[[AbstractDenoiser, int], NamedSampler]] = {
     Interpolant: make_plan,
     Masked: one_by_one,
     Constrained: lambda model, steps: ReverseWalk(steps),
@@ -152,7 +159,7 @@ DEFAULTS: dict[type, Callable[[AbstractDenoiser, int], Sampler]] = {
 """For each kind of process the sampler that `sample` takes, from the model and the number of steps."""
 
 
-def make_sampler(model: AbstractDenoiser, steps: int, solver: str | Solver | None = None) -> Sampler:
+def make_sampler(model: AbstractDenoiser, steps: int, solver: str | Solver | None = None) -> NamedSampler:
     """The plan of a solver, or else the default of the kind of process.
 
     Raises:
@@ -166,6 +173,12 @@ def make_sampler(model: AbstractDenoiser, steps: int, solver: str | Solver | Non
     raise Unsuitable(
         f"no sampler is known for {model.process!r}; give plan=, a function that samples with the model"
     )
+
+
+def _shape(model: AbstractDenoiser, shape: Shape | None) -> Shape:
+    found = shape or model.shape
+    require(found is not None, "the model does not know the shape of a sample; give shape=, as (1, 28, 28)")
+    return found  # type: ignore[return-value]
 
 
 def _whole(cond: Tree | int, n: int) -> Tree:

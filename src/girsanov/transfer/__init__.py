@@ -2,4 +2,8 @@
 
 from girsanov.transfer.noise_space import NoiseSpaceAdaptation, NoiseSpaceLoss, noise_space_loss
 
-__all__ = ["NoiseSpaceAdaptation", "NoiseSpaceLoss", "noise_space_loss"]
+__all__ = [
+    "NoiseSpaceAdaptation",
+    "NoiseSpaceLoss",
+    "noise_space_loss",
+]

@@ -157,7 +157,8 @@ def pasted(model: Denoiser, scene: Scenes, corner: Tensor, seed: int) -> Tensor:
 
 def figure(report: Report) -> Figure:
     drawn, (left, right) = canvas(report, panels=2, equal=(0,))
-    pictures(left, list(report.kept["pictures"].items()))
+    short = {"noise everywhere": "noise all over", "summed gradients": "summed pull"}
+    pictures(left, [(short.get(name, name), x) for name, x in report.kept["pictures"].items()])
     kept = report.kept["errors"]
     for i, name in enumerate(kept[0]):
         for one in kept:

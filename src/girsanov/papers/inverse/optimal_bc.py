@@ -86,8 +86,10 @@ def run(budget: Budget) -> Report:
         spread = torch.stack(repeated).std(0).mean()
         rows = {"enlarged": enlarged(fresh)} | found | {"another": others[0], "100 calls": repeated[0]}
         rows["truth"] = fresh
-        report.kept.setdefault("pictures", {name: x[:10] for name, x in rows.items()})
+        report.kept.setdefault("pictures", {name: x[:6] for name, x in rows.items()})
         report.kept.setdefault("halves", halves)
+        share = (start.distances.amax(1) / start.distances.sum(1)).median()
+        report.kept.setdefault("worst", []).append(float(share))
         report.kept.setdefault("starts", []).append((ours, means, float(baseline.mean()), float(spread)))
     again = sum(one[3] for one in report.kept["starts"]) / len(report.kept["starts"])
     report.note(
@@ -148,7 +150,7 @@ def figure(report: Report) -> Figure:
         starts.plot(means, i + torch.linspace(-0.15, 0.15, len(means)), ".", color=PALETTE[4], ms=4)
         starts.plot(ours, i, "D", color=PALETTE[0], ms=7, label="chosen start, 20 calls" if i == 0 else None)
         starts.plot(
-            noisy, i, "|", color=PALETTE[1], ms=22, mew=2, label="stochastic, 100 calls" if i == 0 else None
+            noisy, i, "|", color=PALETTE[1], ms=13, mew=2, label="stochastic, 100 calls" if i == 0 else None
         )
     starts.set_yticks(
         range(len(report.kept["starts"])), [f"seed {s}" for s in report.budget.seeds], fontsize=8
@@ -156,6 +158,8 @@ def figure(report: Report) -> Figure:
     starts.set_ylim(-0.6, len(report.kept["starts"]) - 0.1)
     starts.set_title("feature distance on fresh digits, a dot a start", fontsize=9)
     starts.legend(fontsize=7.5, frameon=False, loc="upper right")
+    agree.set_xscale("log")
+    agree.set_yscale("log")
     agree.plot(*report.kept["halves"], "o", ms=3, alpha=0.6, color=PALETTE[0])
     agree.set_xlabel("mean over eight references", fontsize=8)
     agree.set_ylabel("over the eight others", fontsize=8)

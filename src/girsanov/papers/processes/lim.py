@@ -10,27 +10,24 @@ sampling; VP by ancestral sampling. Whether rare modes are kept can be judged he
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from girsanov import networks
 from girsanov.denoiser import Denoiser
-from girsanov.exact import GaussianMixture
 from girsanov.metrics import precision_recall, sliced_wasserstein
 from girsanov.noise import Noise, Stable
-from girsanov.objectives import score_matching
 from girsanov.papers import digits
 from girsanov.papers.base import Bar, Budget, Claim, Paper
+from girsanov.papers.imbalanced import ring, shares, trained
 from girsanov.papers.plots import pictures
 from girsanov.papers.report import PALETTE, Report, canvas
-from girsanov.processes import VP, Interpolant, Levy
+from girsanov.processes import VP, Levy
 from girsanov.solvers import ancestral, grid, levy, sample
-from girsanov.training import Training, fit
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -84,23 +81,6 @@ WHY_FASTER = (
 )
 
 
-def ring() -> GaussianMixture:
-    """Eight modes of unit mean square, each next one 100^(1/7) times rarer."""
-    angle = torch.arange(8, dtype=torch.float64) * (math.pi / 4)
-    means = math.sqrt(2) * torch.stack([angle.cos(), angle.sin()], 1)
-    return GaussianMixture(means, 0.01, [100 ** (-k / 7) for k in range(8)])
-
-
-def trained(
-    process: Interpolant, net: nn.Module, x: Tensor, *, steps: int, batch: int, seed: int
-) -> Denoiser:
-    """The noise, at uniform times; smooth-L1 where it is heavy-tailed, and squares where it is normal."""
-    model = Denoiser(net, process, predicts="noise", data_std=None)
-    settings = Training(batch_size=batch, lr=2e-3, ema=0.99, validation=0, seed=seed, progress=False)
-    fit(model, score_matching(times="uniform"), x, steps=steps, config=settings)
-    return model.eval()
-
-
 def drawn(model: Denoiser, n: int, steps: int, seed: int) -> Tensor:
     """n samples by the method of the process."""
     times = grid("uniform", steps, start=START)
@@ -137,8 +117,7 @@ def on_ring(report: Report, seed: int, steps: int, n: int, fine: int) -> None:
             net = networks.MLP(2, hidden=64, depth=2)
         model = trained(process, net, x, steps=steps, batch=256, seed=seed)
         samples = {k: drawn(model, n, k, seed).double() for k in (few, fine)}
-        mode = torch.cdist(samples[fine], law.means).argmin(1)
-        share = torch.bincount(mode, minlength=8) / n
+        share = shares(samples[fine], law)
         apart = {
             k: float(sliced_wasserstein(y[:5000], fresh, generator=Noise(0))) for k, y in samples.items()
         }
