@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import pytest
 import torch
 
+from girsanov.denoiser import AbstractDenoiser
 from girsanov.errors import InputError, Unsuitable
 from girsanov.exact import Gaussian
 from girsanov.inverse import DenseOperator, GaussianNoise, Inpainting, Measurement, PoissonNoise, posterior
 from girsanov.noise import Noise
-from girsanov.processes import VP
+from girsanov.processes import VP, Masked
 
 MASK = torch.tensor([1.0, 1.0, 0.0])
 A = DenseOperator(torch.tensor([[1.0, 0.5, 0.0], [0.0, 1.0, 1.0]]))
@@ -84,9 +85,20 @@ def test_refusals(make, says):
         make()
 
 
+class OneByOne(AbstractDenoiser):
+    """A denoiser of a discrete process."""
+
+    process, stored, shape = Masked(4), ("data",), (3,)
+
+    def forward(self, x, t, *, cond=None, anchor=None):
+        raise AssertionError("asked for an answer")
+
+
 def test_posterior_refuses_before_any_work():
     m = Measurement(A, torch.ones(1, 2), 0.1)
     with pytest.raises(InputError, match="the model's are"):
         posterior(Gaussian(torch.zeros(2), 1.0).denoiser(VP()), m, sampler=Echo())
+    with pytest.raises(Unsuitable, match="posterior needs a process"):
+        posterior(OneByOne(), m, sampler=Echo())
     with pytest.raises(InputError, match="n is 0"):
         posterior(Gaussian(torch.zeros(3), 1.0).denoiser(VP()), m, 0, sampler=Echo())

@@ -49,13 +49,14 @@ SAMPLERS = {
 
 
 class Counted(ExactDenoiser):
-    """Counts its calls."""
+    """Counts its calls, and sees that no graph reaches from one step into the next, where memory would grow."""
 
     count = 0
 
-    def forward(self, *args, **kwargs):
+    def predict(self, word, x, t, **kwargs):
+        assert x.grad_fn is None
         Counted.count += 1
-        return super().forward(*args, **kwargs)
+        return super().predict(word, x, t, **kwargs)
 
 
 def draw(*shape, seed=0):
