@@ -9,6 +9,8 @@ large networks cannot.
 Each method serves f's answer. Its variances are multiplied by one number that makes their mean right on held-out
 calibration images, the same for all; the noise and the rate of the baselines are those with the least calibration
 error there. Everything is measured on other held-out images; the crops come from a photograph that nothing has seen.
+The heads trained from scratch on a tenth of the data go astray at the rate of the caps, and their calibration error says
+little but that: at 3e-3, in a run before with a cap that began at α = 1.4, it was 0.038 against the 0.014 of the cap.
 Source: arXiv 2207.06873.
 """
 
