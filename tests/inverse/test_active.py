@@ -59,7 +59,7 @@ def test_exact_particles_give_the_order_of_pivoted_cholesky(criterion):
     truth = prior.sample(1, generator=Noise(5))[0]
     for _ in range(3):
         law = prior if not order else prior.posterior(torch.eye(4).double()[order], truth[order], noise=1e-4)
-        guesses = law.sample(1500, generator=Noise(6))[None]
+        guesses = law.sample(600, generator=Noise(6))[None]
         score = acquisition_score(guesses, PIXELS, criterion, 100.0)
         score[:, order] = -torch.inf
         order.append(int(score.argmax()))
@@ -82,7 +82,8 @@ def test_the_loop_takes_each_candidate_once_and_meets_what_it_took():
     assert all(len(row.unique()) == 3 for row in found.order)
     seen = found.x.gather(2, found.order[:, None].expand(-1, 8, -1)) - truth.gather(1, found.order)[:, None]
     assert seen.abs().mean() < 0.25
-    assert (found.variance[:, -1] < found.variance[:, 0]).all()
+    prior = law.sample(2000, generator=Noise(8)).var(0).mean()
+    assert found.variance.shape == (6, 4) and (found.variance[:, -1] < 0.1 * prior).all()
 
 
 def test_some_may_be_taken_before():

@@ -113,17 +113,12 @@ class ActiveSubsampling:
             InputError: a budget above the number of candidates, candidates that do not fit y, or NaN in what was measured.
         """
         process = need(model.process, GaussianConditional, "ActiveSubsampling")
-        count, n = len(candidates), self.particles
-        start = [] if first is None else first.tolist()
-        require(
-            self.budget + len(start) <= count,
-            f"{self.budget} of {count - len(start)} candidates are asked for; give a budget of at most that",
-        )
+        start, n = self._start(first, len(candidates)), self.particles
         source = as_source(generator)
         times = levels(process, self.steps)
         x = process.reference(torch.empty(batch * n, *operator.shape), generator=source)
         x, entries = begin(process, x, times[0]), candidates.to(x)
-        taken = torch.zeros(batch, count, dtype=torch.bool)
+        taken = torch.zeros(batch, len(candidates), dtype=torch.bool)
         y = x.new_zeros(batch, entries.shape[1])
 
         def take(chosen: Tensor) -> None:
@@ -139,30 +134,48 @@ class ActiveSubsampling:
         order, variance, due = [], [], self._due()
         for i, (t, s) in spans(times):
             known = ((taken.to(x) @ entries) > 0).to(x).repeat_interleave(n, 0)
-            with torch.enable_grad():
-                point = x.detach().requires_grad_()
-                data = model.data(point, t)
-                check(data.detach(), t)
-                outcome = operator.forward(data).flatten(1)
-                size = ((outcome - y.repeat_interleave(n, 0)) * known).norm(dim=1).sum()
-                (gradient,) = torch.autograd.grad(size, point)
+            data, outcome, gradient = _guided(model, operator, x, y.repeat_interleave(n, 0), known, t)
             before, after = ((process.alpha(u) ** 2 + process.gamma(u) ** 2) ** 0.5 for u in (t, s))
-            new = step(process, x, data.detach(), (t, s), 1.0, (source.child(1), i))
-            x = new - self.scale * before * after * gradient if bool(taken.any()) else new
-            guesses = outcome.detach().reshape(batch, n, -1)
+            x = (
+                step(process, x, data, (t, s), 1.0, (source.child(1), i))
+                - self.scale * before * after * gradient
+            )
+            guesses = outcome.reshape(batch, n, -1)
             if i in due:
                 variance.append(guesses.var(1).mean(1))
                 score = acquisition_score(guesses, entries, self.criterion, self.sigma)
-                chosen = score.masked_fill(taken, -torch.inf).argmax(1)
-                take(chosen)
-                order.append(chosen)
+                order.append(score.masked_fill(taken, -torch.inf).argmax(1))
+                take(order[-1])
         variance.append(guesses.var(1).mean(1))
         return Acquired(x.reshape(batch, n, *operator.shape), torch.stack(order, 1), torch.stack(variance, 1))
+
+    def _start(self, first: Tensor | None, count: int) -> list[int]:
+        """What is taken before, if the budget leaves enough."""
+        start = [] if first is None else first.tolist()
+        require(
+            self.budget + len(start) <= count,
+            f"{self.budget} of {count - len(start)} candidates are asked for; give a budget of at most that",
+        )
+        return start
 
     def _due(self) -> set[int]:
         """The steps at which a measurement is taken."""
         first, last = (int(share * self.steps) for share in self.window)
         return {first + k * (last - first) // self.budget for k in range(self.budget)}
+
+
+def _guided(
+    model: AbstractDenoiser, operator: MeasurementOperator, x: Tensor, y: Tensor, known: Tensor, t: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(x̂_0, A(x̂_0) flat, ∇|known (A(x̂_0) - y)|); the last is 0 where nothing is known."""
+    with torch.enable_grad():
+        point = x.detach().requires_grad_()
+        data = model.data(point, t)
+        check(data.detach(), t)
+        outcome = operator.forward(data).flatten(1)
+        size = ((outcome - y) * known).norm(dim=1).sum()
+        (gradient,) = torch.autograd.grad(size, point)
+    return data.detach(), outcome.detach(), gradient
 
 
 def acquisition_score(
