@@ -9,6 +9,8 @@ The distance is the energy distance, which the authors call Hausdorff divergence
 best; the baseline is the same network, steps and images with the cross-entropy of the usual bound. β of either bound
 was chosen on another seed with 20 images and 180 steps, out of three powers of ten: 0.01 from 0.01 to 1 (distances
 0.279, 0.295, 0.294) and 10 from 0.1 to 10 (0.457, 0.401, 0.393).
+Where β was chosen, after 180 steps, the ratio of the two distances was 0.71; after 400, on three other seeds, it is
+0.94: the set distance leads early on, and with training the cross-entropy comes close here.
 Source: arXiv 2312.15686.
 """
 
