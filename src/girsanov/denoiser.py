@@ -296,6 +296,43 @@ class Joined(AbstractDenoiser):
         return tuple(answer for model in self.models for answer in model(x, t, cond=cond, anchor=anchor))
 
 
+class AroundDenoiser(nn.Module):
+    """A module that trains a denoiser beside other parts, and is one to `training.fit`."""
+
+    def __init__(self, denoiser: Denoiser) -> None:
+        super().__init__()
+        self.denoiser = denoiser
+
+    @property
+    def process(self) -> Any:
+        """That of the denoiser."""
+        return self.denoiser.process
+
+    @property
+    def stored(self) -> tuple[str, ...]:
+        """What the denoiser predicts."""
+        return self.denoiser.stored
+
+    @property
+    def data_std(self) -> float | None:
+        """That of the denoiser."""
+        return self.denoiser.data_std
+
+    @property
+    def network(self) -> nn.Module:
+        """That of the denoiser."""
+        return self.denoiser.network
+
+    @property
+    def shape(self) -> Shape | None:
+        """Of one sample, if it is known."""
+        return self.denoiser.shape
+
+    @shape.setter
+    def shape(self, value: Shape | None) -> None:
+        self.denoiser.shape = value
+
+
 def noise_input(process: AffineConditional, t: Time) -> Time:
     """-λ/4, cut at |λ| = 15: the time as a preconditioned network receives it."""
     log_snr = process.log_snr(t)

@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from girsanov.denoiser import AbstractDenoiser
 from girsanov.errors import InputError, Unsuitable
 from girsanov.exact import Gaussian
 from girsanov.inverse import CircularBlur, Inpainting, Measurement, RePaint, posterior
@@ -81,4 +80,3 @@ def test_levels_and_refusals():
     for options in ({"floor": 2.0}, {"decay": -1.0}, {"until": 2.0}, {"data_std": 0.0}):
         with pytest.raises(InputError):
             CircuitSteering(RePaint(10), TREE, **options)
-    assert isinstance(Steered(MODEL, CircuitSteering(RePaint(10), TREE), measured()), AbstractDenoiser)

@@ -25,29 +25,24 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from girsanov.denoiser import AbstractDenoiser
 from girsanov.errors import require
-from girsanov.inverse.measurement import Measurement
 from girsanov.inverse.operators import Linear
 from girsanov.inverse.steps import (
+    LevelSampler,
+    Way,
     answer,
-    begin,
     check,
-    count,
     data_variance,
-    levels,
     linear,
     pulled,
     spans,
     step,
 )
-from girsanov.noise import Randomness, as_source
 from girsanov.solvers.grids import Times
-from girsanov.typing import Tree
 
 
 @dataclass(frozen=True)
-class DPS:
+class DPS(LevelSampler):
     """Diffusion posterior sampling, for any differentiable operator; see the head of the module.
 
     Args:
@@ -61,30 +56,15 @@ class DPS:
     scale: float = 1.0
     eta: float = 1.0
     grid: Times | None = None
-    joint = False
 
     def __post_init__(self) -> None:
         require(self.scale >= 0, f"scale is {self.scale}; give at least 0")
         require(self.eta >= 0, f"eta is {self.eta}; give at least 0")
 
-    @property
-    def calls(self) -> int:
-        """Network calls for a draw."""
-        return count(self.steps, self.grid)
-
-    def __call__(
-        self,
-        model: AbstractDenoiser,
-        x: Tensor,
-        measurement: Measurement,
-        *,
-        cond: Tree = None,
-        generator: Randomness = None,
-    ) -> Tensor:
+    def descend(self, way: Way, x: Tensor) -> Tensor:
         """Draws (R, *shape) from the states x of the reference law."""
-        process, source = model.process, as_source(generator).child(1)
-        times = levels(process, self.steps, self.grid)
-        x = begin(process, x, times[0])
+        model, measurement, times, source, cond = way
+        process = model.process
         for i, (t, s) in spans(times):
             with torch.enable_grad():
                 point = x.detach().requires_grad_()
@@ -101,7 +81,7 @@ class DPS:
 
 
 @dataclass(frozen=True)
-class PiGDM:
+class PiGDM(LevelSampler):
     """Pseudoinverse-guided sampling, for linear operators; see the head of the module.
 
     Args:
@@ -119,36 +99,21 @@ class PiGDM:
     width: float = 1.0
     eta: float = 1.0
     grid: Times | None = None
-    joint = False
 
     def __post_init__(self) -> None:
         require(self.scale >= 0, f"scale is {self.scale}; give at least 0")
         require(self.eta >= 0, f"eta is {self.eta}; give at least 0")
         require(min(self.data_std, self.width) > 0, "data_std and width are above 0")
 
-    @property
-    def calls(self) -> int:
-        """Network calls for a draw."""
-        return count(self.steps, self.grid)
-
-    def __call__(
-        self,
-        model: AbstractDenoiser,
-        x: Tensor,
-        measurement: Measurement,
-        *,
-        cond: Tree = None,
-        generator: Randomness = None,
-    ) -> Tensor:
+    def descend(self, way: Way, x: Tensor) -> Tensor:
         """Draws (R, *shape) from the states x of the reference law.
 
         Raises:
             Unsuitable: an operator that is not linear, or noise that is not normal.
         """
+        model, measurement, times, source, cond = way
         operator, std = linear(measurement, "PiGDM"), measurement.std("PiGDM")
-        process, source = model.process, as_source(generator).child(1)
-        times = levels(process, self.steps, self.grid)
-        x = begin(process, x, times[0])
+        process = model.process
         for i, (t, s) in spans(times):
             r2 = data_variance(process, t, self.data_std, self.width)
             if self.scale == 0:

@@ -20,18 +20,18 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from girsanov.denoiser import Denoiser
+from girsanov.denoiser import AroundDenoiser, Denoiser
 from girsanov.errors import InputError, Unsuitable, require
 from girsanov.inverse.guesses import check_steps, restored
 from girsanov.noise import Randomness
 from girsanov.objectives import Objective, score_matching
-from girsanov.processes import GaussianConditional, Interpolant
+from girsanov.processes import Interpolant
 from girsanov.solvers import grid, reverse_diffusion
 from girsanov.solvers.sampling import Sampler
-from girsanov.typing import Shape, Tree
+from girsanov.typing import Tree
 
 
-class Regenerator(nn.Module):
+class Regenerator(AroundDenoiser):
     """A predictor and the denoiser that goes on from its answer.
 
     Train it with `training.fit(regenerator, regeneration(), x, end=y)`. Its two parts are saved one by one.
@@ -47,7 +47,7 @@ class Regenerator(nn.Module):
     """
 
     def __init__(self, predictor: nn.Module, denoiser: Denoiser, *, sees_input: bool = True) -> None:
-        super().__init__()
+        super().__init__(denoiser)
         end = getattr(denoiser.process, "end", None)
         require(
             end == "anchor",
@@ -55,36 +55,7 @@ class Regenerator(nn.Module):
             "has none. Use processes.OUVE() or processes.MeanReverting().",
             Unsuitable,
         )
-        self.predictor, self.denoiser, self.sees_input = predictor, denoiser, sees_input
-
-    @property
-    def process(self) -> GaussianConditional:
-        """That of the denoiser."""
-        return self.denoiser.process
-
-    @property
-    def stored(self) -> tuple[str, ...]:
-        """What the denoiser predicts."""
-        return self.denoiser.stored
-
-    @property
-    def data_std(self) -> float | None:
-        """That of the denoiser."""
-        return self.denoiser.data_std
-
-    @property
-    def network(self) -> nn.Module:
-        """That of the denoiser."""
-        return self.denoiser.network
-
-    @property
-    def shape(self) -> Shape | None:
-        """Of one sample, if it is known."""
-        return self.denoiser.shape
-
-    @shape.setter
-    def shape(self, value: Shape | None) -> None:
-        self.denoiser.shape = value
+        self.predictor, self.sees_input = predictor, sees_input
 
     def predict(self, y: Tensor) -> Tensor:
         """The guess of the predictor, (B, *shape).

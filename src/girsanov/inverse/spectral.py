@@ -21,18 +21,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from girsanov.denoiser import AbstractDenoiser
 from girsanov.errors import Unsuitable, require
-from girsanov.inverse.measurement import Measurement
 from girsanov.inverse.operators import Spectral, inverse_values
-from girsanov.inverse.steps import answer, begin, count, levels, spans
-from girsanov.noise import Randomness, as_source
+from girsanov.inverse.steps import LevelSampler, Way, answer, spans
 from girsanov.solvers.grids import Times
-from girsanov.typing import Tree
 
 
 @dataclass(frozen=True)
-class DDRM:
+class DDRM(LevelSampler):
     """See the head of the module.
 
     Args:
@@ -46,43 +42,28 @@ class DDRM:
     eta: float = 0.85
     eta_measured: float = 1.0
     grid: Times | None = None
-    joint = False
 
     def __post_init__(self) -> None:
         for name, value in (("eta", self.eta), ("eta_measured", self.eta_measured)):
             require(0 <= value <= 1, f"{name} is {value}; give a number from 0 to 1")
 
-    @property
-    def calls(self) -> int:
-        """Network calls for a draw."""
-        return count(self.steps, self.grid)
-
-    def __call__(
-        self,
-        model: AbstractDenoiser,
-        x: Tensor,
-        measurement: Measurement,
-        *,
-        cond: Tree = None,
-        generator: Randomness = None,
-    ) -> Tensor:
+    def descend(self, way: Way, x: Tensor) -> Tensor:
         """Draws (R, *shape) from the states x of the reference law.
 
         Raises:
             Unsuitable: an operator without a decomposition, or noise that is not normal.
         """
+        model, measurement, times, source, cond = way
         operator = measurement.operator
         if not isinstance(operator, Spectral):
             raise Unsuitable(
                 f"DDRM works in singular coordinates, and {type(operator).__name__} has none. Write a small operator "
                 "out with inverse.dense, or use PiGDM, DPS or REDDiff."
             )
-        std, process, source = measurement.std("DDRM"), model.process, as_source(generator).child(1)
-        times = levels(process, self.steps, self.grid)
+        std, process = measurement.std("DDRM"), model.process
         inverse = inverse_values(operator.singular_values).to(x)
         seen, noise = inverse > 0, std * inverse
         y = operator.coordinates(measurement.y) * inverse
-        x = begin(process, x, times[0])
         kappa = process.gamma(times[0]) / process.alpha(times[0])
         v = operator.into(x) / process.alpha(times[0])
         pinned = y + (kappa**2 - noise**2).clamp(min=0).sqrt() / kappa * v

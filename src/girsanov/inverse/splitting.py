@@ -21,21 +21,18 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from girsanov.denoiser import AbstractDenoiser
 from girsanov.errors import Unsuitable, require
 from girsanov.inverse.measurement import Measurement
 from girsanov.inverse.operators import Spectral, inverse_values
-from girsanov.inverse.steps import answer, begin, count, levels, linear, spans, step
-from girsanov.noise import Randomness, as_source
+from girsanov.inverse.steps import LevelSampler, Way, answer, count, linear, spans, step
 from girsanov.solvers.grids import Times
-from girsanov.typing import Tree
 
 Spread = Callable[[Tensor, Measurement, float], Tensor]
 """Moves the data predictions (R, *shape) of a measurement's draws apart, at the time after the step."""
 
 
 @dataclass(frozen=True)
-class DiffPIR:
+class DiffPIR(LevelSampler):
     """Plug-and-play restoration, for linear operators; see the head of the module.
 
     Args:
@@ -49,40 +46,25 @@ class DiffPIR:
     weight: float = 7.0
     zeta: float = 0.1
     grid: Times | None = None
-    joint = False
 
     def __post_init__(self) -> None:
         require(self.weight > 0, f"weight is {self.weight}; give a number above 0")
         require(0 <= self.zeta <= 1, f"zeta is {self.zeta}; give a number from 0 to 1")
 
-    @property
-    def calls(self) -> int:
-        """Network calls for a draw."""
-        return count(self.steps, self.grid)
-
-    def __call__(
-        self,
-        model: AbstractDenoiser,
-        x: Tensor,
-        measurement: Measurement,
-        *,
-        cond: Tree = None,
-        generator: Randomness = None,
-    ) -> Tensor:
+    def descend(self, way: Way, x: Tensor) -> Tensor:
         """Draws (R, *shape) from the states x of the reference law.
 
         Raises:
             Unsuitable: an operator that is not linear, or noise that is not normal or is none.
         """
+        model, measurement, times, source, cond = way
         operator, std = linear(measurement, "DiffPIR"), measurement.std("DiffPIR")
         require(
             std > 0,
             "DiffPIR weighs the prior by the noise, and there is none. Use DDNM or PiGDM.",
             Unsuitable,
         )
-        process, source = model.process, as_source(generator).child(1)
-        times = levels(process, self.steps, self.grid)
-        x = begin(process, x, times[0])
+        process = model.process
         for i, (t, s) in spans(times):
             data = answer(model, x, t, cond)
             rho = self.weight * (std * process.alpha(t) / process.gamma(t)) ** 2
@@ -98,7 +80,7 @@ class DiffPIR:
 
 
 @dataclass(frozen=True)
-class DDNM:
+class DDNM(LevelSampler):
     """Null-space restoration for linear operators without noise; see the head of the module.
 
     Args:
@@ -122,29 +104,15 @@ class DDNM:
         """Whether the draws of a measurement depend on each other."""
         return self.apart is not None
 
-    @property
-    def calls(self) -> int:
-        """Network calls for a draw."""
-        return count(self.steps, self.grid)
-
-    def __call__(
-        self,
-        model: AbstractDenoiser,
-        x: Tensor,
-        measurement: Measurement,
-        *,
-        cond: Tree = None,
-        generator: Randomness = None,
-    ) -> Tensor:
+    def descend(self, way: Way, x: Tensor) -> Tensor:
         """Draws (R, *shape) from the states x of the reference law; A of them is y.
 
         Raises:
             Unsuitable: an operator that is not linear.
         """
+        model, measurement, times, source, cond = way
         operator = linear(measurement, "DDNM")
-        process, source = model.process, as_source(generator).child(1)
-        times = levels(process, self.steps, self.grid)
-        x = begin(process, x, times[0])
+        process = model.process
         for i, (t, s) in spans(times):
             data = answer(model, x, t, cond)
             if self.apart is not None and s > 0:
@@ -155,7 +123,7 @@ class DDNM:
 
 
 @dataclass(frozen=True)
-class RePaint:
+class RePaint(LevelSampler):
     """Replacement of the measured coordinates, with jumps back; see the head of the module.
 
     Args:
@@ -171,7 +139,6 @@ class RePaint:
     repeats: int = 2
     eta: float = 1.0
     grid: Times | None = None
-    joint = False
 
     def __post_init__(self) -> None:
         require(min(self.jump, self.repeats) >= 1, "jump and repeats are at least 1")
@@ -193,43 +160,35 @@ class RePaint:
                 path += [first, *stretch]
         return path
 
-    def __call__(
-        self,
-        model: AbstractDenoiser,
-        x: Tensor,
-        measurement: Measurement,
-        *,
-        cond: Tree = None,
-        generator: Randomness = None,
-    ) -> Tensor:
+    def descend(self, way: Way, x: Tensor) -> Tensor:
         """Draws (R, *shape) from the states x of the reference law.
 
         Raises:
             Unsuitable: an operator without a decomposition, or noise that is not normal.
         """
+        model, measurement, times, source, cond = way
         operator = measurement.operator
         if not isinstance(operator, Spectral):
             raise Unsuitable(
                 f"RePaint replaces singular coordinates, and {type(operator).__name__} has none. Use PiGDM or DPS."
             )
-        std, process, source = measurement.std("RePaint"), model.process, as_source(generator).child(1)
-        times = levels(process, self.steps, self.grid)
+        std, process = measurement.std("RePaint"), model.process
         inverse = inverse_values(operator.singular_values).to(x)
         y = operator.coordinates(measurement.y) * inverse
-        x, count = begin(process, x, times[0]), 0
+        visited = 0
         for here, there in pairwise(self.route(len(times) - 1)):
             t, s = times[here], times[there]
             alpha, gamma = process.alpha(s), process.gamma(s)
-            count += 2
+            visited += 2
             if there < here:  # up again, by the forward process
                 ratio = alpha / process.alpha(t)
                 wide = max(0.0, gamma**2 - (ratio * process.gamma(t)) ** 2) ** 0.5
-                x = ratio * x + wide * source.draw(x, count)
+                x = ratio * x + wide * source.draw(x, visited)
                 continue
-            x = step(process, x, answer(model, x, t, cond), (t, s), self.eta, (source, count))
+            x = step(process, x, answer(model, x, t, cond), (t, s), self.eta, (source, visited))
             left = (gamma**2 - (alpha * std * inverse) ** 2).clamp(min=0).sqrt()
             v = operator.into(x)
-            level = alpha * y + left * source.draw(v, count + 1)
+            level = alpha * y + left * source.draw(v, visited + 1)
             x = operator.out_of(
                 torch.where((inverse > 0) & (alpha * std * inverse <= max(gamma, 1e-9)), level, v)
             )

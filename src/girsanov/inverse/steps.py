@@ -13,8 +13,10 @@ Oracle: a Gaussian's law is kept (tests/inverse/test_posterior_samplers.py).
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -23,7 +25,7 @@ from girsanov.denoiser import AbstractDenoiser
 from girsanov.errors import NotFinite, Unsuitable, require
 from girsanov.inverse.measurement import Measurement
 from girsanov.inverse.operators import Linear
-from girsanov.noise import Source
+from girsanov.noise import Randomness, Source, as_source
 from girsanov.processes import Interpolant
 from girsanov.solvers.grids import Grid, Times, resolve
 from girsanov.typing import Tree
@@ -51,6 +53,58 @@ def levels(process: Interpolant, steps: int, grid: Times | None = None) -> tuple
     start = min(1.0, float(process.time_at(-math.log(HIGHEST))))
     last = min(-math.log(LOWEST), float(process.log_snr(process.t_min)))
     return Grid("karras", steps, True, start, last).times(process)
+
+
+class Way(NamedTuple):
+    """What a sampler is given on its way down the levels."""
+
+    model: AbstractDenoiser
+    measurement: Measurement
+    times: tuple[float, ...]
+    source: Source
+    cond: Tree
+
+
+class LevelSampler(ABC):
+    """A posterior sampler that goes down levels, one denoiser call each; `steps` and `grid` say which.
+
+    A sampler checks what it needs of the measurement in `descend`, before its first call.
+    """
+
+    steps: int
+    grid: Times | None
+
+    @property
+    def joint(self) -> bool:
+        """Whether the draws of a measurement depend on each other."""
+        return False
+
+    @property
+    def calls(self) -> int:
+        """Network calls for a draw."""
+        return count(self.steps, self.grid)
+
+    def __call__(
+        self,
+        model: AbstractDenoiser,
+        x: Tensor,
+        measurement: Measurement,
+        *,
+        cond: Tree = None,
+        generator: Randomness = None,
+    ) -> Tensor:
+        """Draws (R, *shape) from the states x of the reference law.
+
+        Raises:
+            Unsuitable: an operator or noise that the sampler does not fit.
+        """
+        times = levels(model.process, self.steps, self.grid)
+        way = Way(model, measurement, times, as_source(generator).child(1), cond)
+        return self.descend(way, begin(model.process, x, times[0]))
+
+    @abstractmethod
+    def descend(self, way: Way, x: Tensor) -> Tensor:
+        """From states x of the first time to draws."""
 
 
 def check_signal(process: Interpolant, t: float) -> None:

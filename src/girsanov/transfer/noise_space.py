@@ -30,12 +30,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from girsanov.denoiser import Denoiser
+from girsanov.denoiser import AroundDenoiser, Denoiser
 from girsanov.errors import InputError, Unsuitable, require
 from girsanov.noise import Randomness, as_source, uniform
 from girsanov.processes import GaussianConditional, need
 from girsanov.processes.base import like_batch
-from girsanov.typing import Shape, Tree
+from girsanov.typing import Tree
 
 ROUND = 1e-3
 """The width of the rounded corner of the absolute error (Charbonnier)."""
@@ -43,7 +43,7 @@ ROUND = 1e-3
 TIME, XI, SWAP = range(3)
 
 
-class NoiseSpaceAdaptation(nn.Module):
+class NoiseSpaceAdaptation(AroundDenoiser):
     """A restorer, and the denoiser that it is trained with and does without afterwards.
 
     Train with `training.fit(pair, noise_space_loss(ramp=...), y, cond=x_s, end=x_r)`, then keep `pair.restorer`.
@@ -60,45 +60,16 @@ class NoiseSpaceAdaptation(nn.Module):
     step: Tensor
 
     def __init__(self, restorer: nn.Module, denoiser: Denoiser) -> None:
-        super().__init__()
+        super().__init__(denoiser)
         process = need(denoiser.process, GaussianConditional, "NoiseSpaceAdaptation")
         require(
             process.end == "noise",
             f"NoiseSpaceAdaptation adds noise to clean images, and {process!r} has a second end; use processes.VP()",
             Unsuitable,
         )
-        self.restorer, self.denoiser = restorer, denoiser
+        self.restorer = restorer
         # Steps done, for the ramp. A buffer is part of a checkpoint, so that a resumed training goes on to the bit.
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
-
-    @property
-    def process(self) -> GaussianConditional:
-        """That of the denoiser."""
-        return self.denoiser.process
-
-    @property
-    def stored(self) -> tuple[str, ...]:
-        """What the denoiser predicts."""
-        return self.denoiser.stored
-
-    @property
-    def data_std(self) -> float | None:
-        """That of the denoiser."""
-        return self.denoiser.data_std
-
-    @property
-    def network(self) -> nn.Module:
-        """That of the denoiser."""
-        return self.denoiser.network
-
-    @property
-    def shape(self) -> Shape | None:
-        """Of one image, if it is known."""
-        return self.denoiser.shape
-
-    @shape.setter
-    def shape(self, value: Shape | None) -> None:
-        self.denoiser.shape = value
 
     def restore(self, x: Tensor) -> Tensor:
         """x + R(x), (B, C, H, W).
