@@ -30,7 +30,8 @@ import torch
 from torch import Tensor
 
 from girsanov.denoiser import AbstractDenoiser
-from girsanov.errors import InputError, Unsuitable, require, require_finite
+from girsanov.errors import Unsuitable, require, require_finite
+from girsanov.inverse.linear import known_pixels
 from girsanov.noise import Randomness, as_source
 from girsanov.processes import GaussianConditional, Interpolant, need
 from girsanov.solvers import Plan, PredictorCorrector, ancestral, grid, run, sample
@@ -71,7 +72,7 @@ def inpaint(
         Unsuitable: the process has a second end, or the plan is no Plan or PredictorCorrector.
     """
     shape = _check_image(image, model.shape or tuple(image.shape), "image")
-    known = _check_mask(mask, shape)
+    known = known_pixels(mask, shape)
     y = torch.where(known, image, 0.0)
     require_finite(y, "image")
 
@@ -216,24 +217,3 @@ def _check_image(image: Tensor, shape: Shape, name: str) -> Shape:
         f"{name} is {image.dtype}; give floats on the scale of the model's data, such as [-1, 1]",
     )
     return tuple(shape)
-
-
-def _check_mask(mask: Tensor, shape: Shape) -> Tensor:
-    """The mask as booleans, (*shape)."""
-    mask = torch.as_tensor(mask)
-    wrong = mask[(mask != 0) & (mask != 1)].flatten()
-    require(
-        len(wrong) == 0,
-        f"mask holds {wrong[0].item() if len(wrong) else ''}; give 1 where pixels are known and 0 where they "
-        "are hidden",
-    )
-    try:
-        known = (mask == 1).expand(shape)
-    except RuntimeError as error:
-        raise InputError(
-            f"mask has shape {tuple(mask.shape)} and does not broadcast to {shape}; give one of that shape, "
-            f"such as {shape[-2:]} for every channel"
-        ) from error
-    require(not bool(known.all()), "mask marks every pixel as known; mark what is to be filled with 0")
-    require(bool(known.any()), "mask marks no pixel as known; to draw without a condition use sample")
-    return known
