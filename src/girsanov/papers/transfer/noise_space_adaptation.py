@@ -124,7 +124,7 @@ def run(budget: Budget) -> Report:
         "t = ½. Why the restorer does not gain by it is not known.",
     )
     gains = [one["adapted"]["real"] - one["synthetic only"]["real"] for one in report.kept["psnr"]]
-    if sum(gains) / len(gains) < 0.1:
+    if budget.judged and sum(gains) / len(gains) < 0.1:
         report.leave(GAIN, "the full method gains less than 0.1 dB here, and a share of nothing says nothing")
     return report
 
