@@ -1,10 +1,11 @@
 """Run every benchmark, print the tables, and renew docs/benchmarks.md.
 
 A benchmark is a script beside this one that prints a list of results with --json (see common.py), each in an
-interpreter of its own. The page says what holds on any machine, the ratios; costs are printed here only. If a
-script fails the others still run, the page is left as it is, and the exit code is 1.
+interpreter of its own. The page says what holds on any machine, the ratios; costs are printed here only. What a
+script found is kept under runs/bench/ as soon as it is found, and the page is written from what is kept, so that a
+script that fails, or an interrupt, takes nothing from the others; the exit code is then 1.
 
-    python benchmarks/run.py
+    python benchmarks/run.py [NAME ...]      all of them, or some: python benchmarks/run.py search inverse
 """
 
 from __future__ import annotations
@@ -18,11 +19,15 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from common import Result, table
 
+from girsanov.files import write_text
+
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "benchmarks.md"
+KEPT = HERE.parent / "runs" / "bench"
 BEGIN, END = "<!-- written by make bench: begin -->", "<!-- end -->"
 FRESH = f"""# Benchmarks
 
@@ -38,26 +43,53 @@ SHARED = ("common", "run", "problems", "fashion", "solver_page", "peer_deepinv")
 """What is no benchmark by itself."""
 
 
+class Found(NamedTuple):
+    """What a script found, and what it ran with and when."""
+
+    results: list[Result]
+    ran: str
+
+
 def scripts() -> list[Path]:
     """The benchmarks, in order."""
     return sorted(path for path in HERE.glob("*.py") if path.stem not in SHARED)
 
 
-def results_of(script: Path) -> list[Result] | None:
-    """What a benchmark found, or None if it failed; its errors go to ours."""
-    line = [sys.executable, str(script), "--json"]
+def told(script: Path) -> str:
+    """What a script says of itself."""
+    return ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or script.stem
+
+
+def measured(script: Path) -> Found | None:
+    """What a benchmark finds, kept, or None if it failed; its errors go to ours. One with a page of its own writes it."""
+    line = [sys.executable, str(script), "--json", *(["--docs"] if "[--docs]" in told(script) else [])]
     done = subprocess.run(line, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     if done.returncode:
         return None
-    return [Result.from_json(row) for row in json.loads(done.stdout)]
+    found = Found([Result.from_json(row) for row in json.loads(done.stdout)], f"{versions()}, {today()}")
+    KEPT.mkdir(parents=True, exist_ok=True)
+    kept = {"ran": found.ran, "results": [r.to_json() for r in found.results]}
+    write_text(KEPT / f"{script.stem}.json", json.dumps(kept, indent=1))
+    return found
 
 
-def section(script: Path, results: Sequence[Result]) -> str:
+def kept() -> dict[Path, Found]:
+    """What is kept of the benchmarks there are."""
+    found = {}
+    for script in scripts():
+        file = KEPT / f"{script.stem}.json"
+        if file.exists():
+            content = json.loads(file.read_text(encoding="utf-8"))
+            found[script] = Found([Result.from_json(row) for row in content["results"]], content["ran"])
+    return found
+
+
+def section(script: Path, found: Found) -> str:
     """A benchmark's part of the page: what it measures, and its rows."""
-    told = ast.get_docstring(ast.parse(script.read_text(encoding="utf-8"))) or script.stem
-    lines = [f"## {script.stem}", "", " ".join(told.partition("\n\n")[0].split()), ""]
+    first = " ".join(told(script).partition("\n\n")[0].split())
+    lines = [f"## {script.stem}", "", f"{first} *{found.ran}.*", ""]
     lines += ["| | ratio | bar | | peer |", "|---|---|---|---|---|"]
-    for r in results:
+    for r in found.results:
         met = "met" if r.met else "**missed**"
         lines.append(f"| {r.name} | {r.ratio:.3g} | ≤ {r.bar:.3g} | {met} | {r.peer_name} {r.peer_version} |")
     return "\n".join(lines)
@@ -72,40 +104,49 @@ def versions() -> str:
     return f"girsanov {girsanov.__version__}, torch {torch.__version__}, Python {platform.python_version()}"
 
 
-def page(text: str, found: Mapping[Path, Sequence[Result]], ran: str) -> str:
-    """The page with everything between its markers written anew; `ran` says what ran and when."""
+def today() -> str:
+    """The date."""
+    return datetime.date.today().isoformat()
+
+
+def page(text: str, found: Mapping[Path, Found]) -> str:
+    """The page with everything between its markers written anew."""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):
         raise SystemExit(f"{PAGE} has lost its markers {BEGIN} and {END}; put them back around the tables")
-    rows = [r for results in found.values() for r in results]
+    rows = [r for one in found.values() for r in one.results]
     head = (
         "Ratio is our cost divided by the peer's, measured in one run; lower is better. "
-        f"{sum(r.met for r in rows)} of {len(rows)} bars met; {ran}."
+        f"{sum(r.met for r in rows)} of {len(rows)} bars met."
     )
-    parts = [head, *(section(script, results) for script, results in found.items())]
+    parts = [head, *(section(script, one) for script, one in found.items())]
     return f"{before}{BEGIN}\n\n" + "\n\n".join(parts) + f"\n\n{END}{after}"
 
 
-def main() -> int:
-    """Run all; 1 if any failed."""
-    found: dict[Path, list[Result]] = {}
-    for script in scripts():
+def chosen(names: Sequence[str]) -> list[Path]:
+    """The scripts of these names; all for none."""
+    known = {script.stem: script for script in scripts()}
+    if unknown := [name for name in names if name not in known]:
+        raise SystemExit(f"no benchmark is called {', '.join(unknown)}; there are {', '.join(known)}")
+    return [known[name] for name in names] if names else list(known.values())
+
+
+def main(names: Sequence[str] = ()) -> int:
+    """Run those of these names, all for none; 1 if any failed."""
+    failed = False
+    for script in chosen(names):
         print(f"{script.name} …", flush=True)
-        results = results_of(script)
-        if results is None:
+        found = measured(script)
+        if found is None:
             print(f"{script.name} failed; see above", file=sys.stderr)
+            failed = True
             continue
-        found[script] = results
-        print(table(results), end="\n\n", flush=True)
-    if len(found) < len(scripts()):
-        return 1
-    text = PAGE.read_text(encoding="utf-8") if PAGE.exists() else FRESH
-    ran = f"{versions()}, {datetime.date.today().isoformat()}"
-    PAGE.write_text(page(text, found, ran), encoding="utf-8")
-    print(f"wrote {PAGE.relative_to(HERE.parent)}")
-    return 0
+        print(table(found.results), end="\n\n", flush=True)
+        text = PAGE.read_text(encoding="utf-8") if PAGE.exists() else FRESH
+        write_text(PAGE, page(text, kept()))
+    return int(failed)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -55,27 +55,45 @@ def test_the_page_is_renewed_between_its_markers(frame, tmp_path):
     common, run = frame
     script = tmp_path / "speed.py"
     script.write_text('"""How fast.\n\nMore text."""\n')
-    found = {script: rows(common)}
+    found = {script: run.Found(rows(common), "today")}
     text = f"# Title\n\nKept.\n\n{run.BEGIN}\nold\n{run.END}\n\nKept too.\n"
-    new = run.page(text, found, "today")
+    new = run.page(text, found)
     assert "old" not in new and new.startswith("# Title\n\nKept.") and new.endswith("Kept too.\n")
-    assert "1 of 2 bars met; today." in new and "## speed\n\nHow fast.\n" in new
+    assert "1 of 2 bars met." in new and "## speed\n\nHow fast. *today.*\n" in new
     assert "| 20 calls | 0.75 | ≤ 0.5 | **missed** | peer 1.2 |" in new
-    assert run.page(new, found, "today") == new
+    assert run.page(new, found) == new
     with pytest.raises(SystemExit, match="markers"):
-        run.page("# Title\n", found, "today")
+        run.page("# Title\n", found)
 
 
-def test_a_script_that_fails_leaves_the_page(frame, tmp_path, monkeypatch, capsys):
-    _, run = frame
-    page = tmp_path / "page.md"
-    page.write_text("old")
-    (tmp_path / "broken.py").write_text("raise SystemExit(3)")
-    (tmp_path / "fine.py").write_text('"""Fine."""\nprint("[]")')
-    monkeypatch.setattr(run, "HERE", tmp_path)
-    monkeypatch.setattr(run, "PAGE", page)
-    assert run.main() == 1
-    assert page.read_text() == "old" and "broken.py failed" in capsys.readouterr().err
+@pytest.fixture
+def folder(frame, tmp_path, monkeypatch):
+    """A folder of benchmarks of its own, and `run` there."""
+    common, run = frame
+    for name, value in {"HERE": tmp_path, "PAGE": tmp_path / "page.md", "KEPT": tmp_path / "kept"}.items():
+        monkeypatch.setattr(run, name, value)
+    found = json.dumps([rows(common)[0].to_json()])
+    (tmp_path / "fine.py").write_text(f'"""Fine."""\nprint({found!r})')
+    return run
+
+
+def test_a_script_that_fails_takes_nothing_from_the_others(folder, capsys):
+    broken = folder.HERE / "broken.py"
+    broken.write_text('"""Broken later."""\n' + (folder.HERE / "fine.py").read_text().partition("\n")[2])
+    assert folder.main() == 0
+    before = folder.PAGE.read_text()
+    assert "2 of 2 bars met" in before
+    broken.write_text('"""Broken later."""\nraise SystemExit(3)')
+    assert folder.main() == 1
+    assert folder.PAGE.read_text() == before and "broken.py failed" in capsys.readouterr().err
+
+
+def test_some_benchmarks_can_be_named(folder):
+    (folder.HERE / "broken.py").write_text("raise SystemExit(3)")
+    assert folder.main(["fine"]) == 0
+    assert "## fine" in folder.PAGE.read_text()
+    with pytest.raises(SystemExit, match="no benchmark is called fast; there are broken, fine"):
+        folder.main(["fast"])
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
