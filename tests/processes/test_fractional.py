@@ -17,6 +17,7 @@ from girsanov.processes.fractional import (
     geometric_rates,
     markov_weights,
 )
+from girsanov.processes.paths import running_sum
 
 N = 40_000
 ALPHA = 1e-5
@@ -68,6 +69,13 @@ def test_single_precision_times_are_seen_as_uniform():
     assert paths.shape == (3, 5001) and paths.dtype == torch.float32
     with pytest.raises(InputError, match="not evenly spaced"):
         simulate(FractionalBrownianMotion(0.3), n=3, times=torch.linspace(0, 1, 5001) ** 2, seed=0)
+
+
+def test_sums_of_single_precision_are_rounded_once():
+    """A long walk on a large number: in float32 alone every step would lose what the number cannot hold."""
+    values = torch.randn(3, 20_000, generator=seeded(1))
+    values[:, 0] = 1e6
+    assert torch.equal(running_sum(values), values.double().cumsum(1).float())
 
 
 MARKOV = MarkovFractionalBrownianMotion(0.7, factors=3, horizon=2.0, volatility=1.5)

@@ -41,19 +41,21 @@ from girsanov.errors import require
 from girsanov.noise import Randomness, as_source
 from girsanov.processes.gaussian import (
     along_time,
+    by_time,
     cholesky,
     circulant_draw,
     circulant_eigenvalues,
+    circulant_scale,
     fast_size,
     require_few,
 )
 from girsanov.processes.paths import (
-    accumulate,
     check_clock,
     check_state,
     draws,
     finished,
     require_positive,
+    running_sum,
     uniform_step,
 )
 
@@ -99,8 +101,10 @@ class FractionalBrownianMotion:
         if count == 0:
             return x0[:, None].clone()
         if step is not None:
-            noise = circulant_draw(_noise_eigenvalues(self.hurst, fast_size(count)), source, x0, count)
-            return accumulate(x0, noise.mul_(self.volatility * step**self.hurst))
+            scale = _noise_scale(self.hurst, fast_size(count)) * (self.volatility * step**self.hurst)
+            walk = circulant_draw(scale, source, x0, count + 1)
+            walk[:, 0] = x0.flatten()  # one value of the noise makes room for the start
+            return by_time(running_sum(walk), x0).to(x0.dtype)
         require_few(len(clock))
         factor = cholesky(self.covariance(clock - clock[0])[1:, 1:].cpu()).to(x0.device)
         walk = along_time(factor, draws(source, x0, count))
@@ -115,12 +119,12 @@ class FractionalBrownianMotion:
 
 
 @lru_cache(maxsize=16)
-def _noise_eigenvalues(hurst: float, size: int) -> Tensor:
-    """Eigenvalues of the increments of unit step on a circle of 2 size; never negative in exact arithmetic."""
+def _noise_scale(hurst: float, size: int) -> Tensor:
+    """What draws increments of unit step on a circle of 2 size; λ is never negative in exact arithmetic."""
     power = torch.arange(size + 2).double() ** (2 * hurst)
     second = power[2:] - 2 * power[1:-1] + power[:-2]
     covariances = torch.cat([torch.ones(1).double(), second / 2])
-    return circulant_eigenvalues(covariances).clamp_(min=0.0)
+    return circulant_scale(circulant_eigenvalues(covariances).clamp_(min=0.0))
 
 
 @dataclass(frozen=True)

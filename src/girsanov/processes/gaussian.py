@@ -3,7 +3,7 @@
 On a uniform grid of m steps the covariance is a Toeplitz matrix, the corner of a circulant one of size 2m with first
 row c = γ(0), …, γ(m), γ(m - 1), …, γ(1). Its eigenvalues λ = FFT(c) are known for the price of one transform, and
 
-    X = √(2m) · irfft(√λ ζ),    ζ_j complex standard normal, real and of variance 1 at j = 0 and m,
+    X_k = Σ_j √(λ_j/2m) ζ_j e^{2πijk/2m},    ζ_j = conj ζ_{2m-j} complex standard normal, real and of variance 1 at j = 0 and m,
 
 has covariance c exactly if λ ≥ 0. Where some λ < 0 the circle is doubled, three times, and then refused: a
 covariance that has a nonnegative embedding at all mostly has it there. Other grids go through Cholesky's factor, in
@@ -70,7 +70,8 @@ class StationaryGaussian:
         lags = (clock - clock[0]).cpu()
         step = uniform_step(times)
         if step is not None:
-            path = circulant_draw(self._embedding(len(clock) - 1, step), source, x0, len(clock))
+            scale = circulant_scale(self._embedding(len(clock) - 1, step))
+            path = by_time(circulant_draw(scale, source, x0, len(clock)), x0)
         else:
             require_few(len(clock))
             factor = cholesky(self._at((lags[:, None] - lags).abs().flatten()).reshape(len(lags), -1))
@@ -120,25 +121,38 @@ def circulant_eigenvalues(covariances: Tensor) -> Tensor:
     return torch.fft.rfft(torch.cat([covariances, covariances[1:-1].flip(0)])).real
 
 
-def circulant_draw(eigenvalues: Tensor, source: Source, like: Tensor, count: int, index: int = 0) -> Tensor:
-    """The first `count` values of a stationary Gaussian process on its circle, (B, count, *shape), as precise as `like`.
+def circulant_scale(eigenvalues: Tensor) -> Tensor:
+    """Standard deviations of the real and imaginary parts of √(λ_j/2m) ζ_j, in turns: (2m + 2,) from (m + 1,)."""
+    scale = (eigenvalues / (4 * (len(eigenvalues) - 1))).sqrt().repeat_interleave(2)
+    scale[[0, -2]] *= math.sqrt(2)  # the two real coefficients
+    scale[[1, -1]] = 0.0
+    return scale
+
+
+def circulant_draw(scale: Tensor, source: Source, like: Tensor, count: int, index: int = 0) -> Tensor:
+    """The first `count` values of a stationary Gaussian process on its circle, as precise as `like`.
 
     Args:
-        eigenvalues: (m + 1,), at least 0.
+        scale: (2m + 2,), what `circulant_scale` makes of the eigenvalues.
         source: where 2m + 2 normals a path come from.
         like: (B, *shape), for its shape and device.
         count: at most m + 1.
         index: the key of the draw.
+
+    Returns:
+        (B · numel of shape, count): time runs last, where it lies in memory; `by_time` brings it to its place.
     """
-    m, flat = len(eigenvalues) - 1, like.reshape(len(like), -1)
+    m, flat = len(scale) // 2 - 1, like.reshape(-1, math.prod(like.shape[1:]))
     rows = flat[..., None].expand(*flat.shape, 2 * m + 2)
     normals = source.draw(rows if like.dtype == torch.float64 else rows.float(), index)
-    scale = (eigenvalues * m).sqrt().repeat_interleave(2)
-    scale[[0, -2]] *= math.sqrt(2)  # the two real coefficients
-    scale[[1, -1]] = 0.0
     normals *= scale.to(normals)
-    path = torch.fft.irfft(torch.view_as_complex(normals.unflatten(-1, (m + 1, 2))), n=2 * m)[..., :count]
-    return path.mT.reshape(len(like), count, *like.shape[1:])
+    waves = torch.view_as_complex(normals.reshape(-1, m + 1, 2))
+    return torch.fft.irfft(waves, n=2 * m, norm="forward")[:, :count]
+
+
+def by_time(values: Tensor, like: Tensor) -> Tensor:
+    """Values (B · numel of shape, T) as (B, T, *shape), shaped like (B, *shape) at every time."""
+    return values.unflatten(0, (len(like), -1)).mT.reshape(len(like), -1, *like.shape[1:])
 
 
 def cholesky(covariance: Tensor) -> Tensor:

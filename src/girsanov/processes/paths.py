@@ -28,10 +28,10 @@ def check_clock(times: Tensor) -> Tensor:
         f"times has shape {tuple(times.shape)}; give (T,), at least one time",
     )
     clock = times.detach().double()
-    require(bool(torch.isfinite(clock).all()), "times hold NaN or infinity; give finite times")
-    falls = (clock.diff() <= 0).nonzero()
-    if len(falls):
-        i = int(falls[0])
+    length, gaps = (clock[-1] - clock[0]).item(), clock.diff()
+    if not math.isfinite(length) or (len(gaps) and not gaps.min().item() > 0):
+        require(bool(torch.isfinite(clock).all()), "times hold NaN or infinity; give finite times")
+        i = int((gaps <= 0).nonzero()[0])
         raise InputError(
             f"times[{i}] is {clock[i]:g} and times[{i + 1}] {clock[i + 1]:g}; "
             "times must increase without repeats: sort them and drop repeats"
@@ -55,7 +55,7 @@ def uniform_step(times: Tensor) -> float | None:
     step = (last - first) / (len(clock) - 1)
     ideal = torch.linspace(first, last, len(clock), dtype=torch.float64, device=clock.device)
     rounding = 8 * torch.finfo(torch.float32).eps * max(abs(first), abs(last))
-    return step if (clock - ideal).abs().max().item() <= min(rounding, step / 100) else None
+    return step if ideal.sub_(clock).abs_().max().item() <= min(rounding, step / 100) else None
 
 
 def steps_like(clock: Tensor, x0: Tensor) -> Tensor:
@@ -106,6 +106,13 @@ def accumulate(x0: Tensor, increments: Tensor) -> Tensor:
     """x0 (B, *shape) and the running sums of increments (B, T - 1, *shape), in float64: a path (B, T, *shape)."""
     sums = increments.cumsum(1, dtype=torch.float64).add_(x0[:, None])
     return torch.cat([x0[:, None], sums.to(x0.dtype)], 1)
+
+
+def running_sum(values: Tensor) -> Tensor:
+    """Running sums along the last axis, rounded once from float64: on the CPU torch keeps float32 sums in it."""
+    if values.device.type == "cpu":
+        return values.cumsum(-1)
+    return values.cumsum(-1, dtype=torch.float64).to(values.dtype)
 
 
 def recursion(x0: Tensor, decay: Sequence[float], shocks: Tensor) -> Tensor:

@@ -64,7 +64,8 @@ def simulate(
         )
     if x0 is None:
         x0 = natural_start(process, int(n or 0), times, source)
-    require_finite(x0, "x0")
+    else:
+        require_finite(x0, "x0")
     if end is None:
         return process.simulate(x0, times, generator=source)
     return need(process, Ended, "simulate(end=...)").simulate(x0, times, end=end, generator=source)
