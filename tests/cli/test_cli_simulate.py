@@ -61,6 +61,8 @@ def test_lists_matrices_and_negative_numbers(girsanov, tmp_path):
         "simulate", "hawkes", "--base", "1,0.5", "--jump=0.5,0.1;0.2,0.3", "--decay", 2, "--out", out
     )
     assert said.code == 0 and read(out).dtype.names[1:3] == ("path_1_1", "path_1_2")
+    wild = ("simulate", "hawkes", "--jump", 4, "--explosive", "true", "--most", 900, "--out", out)
+    assert girsanov(*wild).code == 0
     assert girsanov("simulate", "brownian", "--drift", "-40", "--out", out).code == 0
     assert read(out)["path_1"][-1] < -30
 
@@ -79,6 +81,8 @@ def test_lists_matrices_and_negative_numbers(girsanov, tmp_path):
         (["fractional", "0.3"], "'0.3' belongs to no option"),
         (["markov-chain"], "markov-chain needs --rates"),
         (["markov-chain", "--rates=-1,1;2,-1"], "row 1 of rates sums to 1"),
+        (["hawkes", "--jump", "4"], "or give explosive=True"),
+        (["hawkes", "--explosive", "4"], "--explosive is '4'; give true or false"),
         (["brownian", "--horizon", "0"], "horizon is 0"),
         (["brownian", "--out", "x.npy"], "does not end in .csv"),
         (["brownian", "--steps", "0"], "steps"),

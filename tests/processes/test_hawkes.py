@@ -48,11 +48,11 @@ def test_without_children_gaps_are_exponential():
     assert stats.kstest(gaps, "expon", (0, 0.5)).pvalue > ALPHA
 
 
-def mean_counts(t):
+def mean_counts(t, a=A):
     """E N_t from an empty past: m' = (A - βI) m + Aμ for the excess m, and E N' = μ + m."""
     k = len(MU)
     block = np.zeros((2 * k + 1, 2 * k + 1))
-    block[:k, :k], block[:k, -1] = A - BETA * np.eye(k), A @ MU
+    block[:k, :k], block[:k, -1] = a - BETA * np.eye(k), a @ MU
     block[k : 2 * k, :k], block[k : 2 * k, -1] = np.eye(k), MU
     return expm(block * t)[k : 2 * k, -1]
 
@@ -65,6 +65,34 @@ def test_mean_counts_from_an_empty_past():
         error = counts[:, i].std(0).numpy() / math.sqrt(n)
         gap = counts[:, i].mean(0).numpy() - mean_counts((times[i] - 3).item())
         assert (np.abs(gap) < 5 * error).all()
+
+
+WILD = Hawkes(TWO.base, tuple(map(tuple, 4 * A)), BETA, explosive=True, most=3000)
+
+
+def test_an_explosive_process_has_the_law_of_its_equation():
+    assert WILD.spectral_radius == pytest.approx(4 * TWO.spectral_radius)
+    n, stop = 20_000, 1.5
+    counts = simulate(WILD, n=n, times=torch.tensor([0.0, stop]).double(), seed=2)[:, 1]
+    error = counts.std(0).numpy() / math.sqrt(n)
+    assert (np.abs(counts.mean(0).numpy() - mean_counts(stop, 4 * A)) < 5 * error).all()
+
+
+def test_a_window_that_is_full_stops_at_its_last_event():
+    found = WILD.events(40, 1000.0, start=10.0, generator=Noise(0))
+    assert (found.counts == 3000).all()
+    assert torch.equal(found.stop, found.times[:, -1]) and (found.start == 10).all()
+    gaps = [np.diff(row, prepend=10.0) for row in found.times.numpy()]
+    assert stats.kstest([row[0] for row in gaps], "expon", (0, 1 / MU.sum())).pvalue > ALPHA
+    # Less room, the same path: what was drawn does not depend on where it was written.
+    less = Hawkes(WILD.base, WILD.jump, BETA, explosive=True, most=100).events(
+        40, 1000.0, start=10.0, generator=Noise(0)
+    )
+    assert torch.equal(less.times, found.times[:, :100])
+    with pytest.raises(InputError, match="its 3,000th event"):
+        simulate(WILD, n=2, times=torch.tensor([0.0, 1000.0]), seed=0)
+    short = WILD.events(3, 0.01, generator=Noise(0))
+    assert (short.stop == 0.01).all() and short.counts.max() < 10
 
 
 def by_branching(stop, rng):
@@ -193,7 +221,12 @@ def test_one_type_counts_in_a_plain_tensor():
 @pytest.mark.parametrize(
     "call, says",
     [
-        (lambda: Hawkes(1.0, 2.0, 2.0), r"spectral radius of jump/decay is 1, so events explode"),
+        (
+            lambda: Hawkes(1.0, 2.0, 2.0),
+            r"radius of jump/decay is 1, so events explode.* or give explosive=True",
+        ),
+        (lambda: Hawkes(1.0, 3.0, 2.0, explosive=True, most=0), "most is 0"),
+        (lambda: Hawkes(1.0, 3.0, 2.0, explosive=True).mean_rates, "radius of 1.5 the rates grow"),
         (lambda: Hawkes((1.0, 1.0), 0.5, 2.0), "give K and K × K"),
         (lambda: Hawkes(-1.0), "base holds -1"),
         (lambda: Hawkes(0.0), "nothing ever happens"),

@@ -79,7 +79,8 @@ def parameters(
         try:
             values[name] = number(text, known[name])
         except ValueError:
-            raise InputError(f"--{hyphenated(name)} is {text!r}; give numbers: {NUMBERS}") from None
+            told = "true or false" if known[name].type == "bool" else f"numbers: {NUMBERS}"
+            raise InputError(f"--{hyphenated(name)} is {text!r}; give {told}") from None
     return {**values, "horizon": horizon} if "horizon" in known else values
 
 
@@ -112,9 +113,13 @@ def pairs(arguments: Sequence[str]) -> dict[str, str]:
 
 
 def number(text: str, field: Field[Any]) -> Any:
-    """A number, a list 0.5,0.2 or a matrix 1,2;3,4; an integer where the field is one."""
+    """A number, a list 0.5,0.2 or a matrix 1,2;3,4; an integer or true and false where the field is one."""
     if field.type == "int":
         return int(text)
+    if field.type == "bool":
+        if text not in ("true", "false"):
+            raise ValueError(text)
+        return text == "true"
     if ";" in text:
         return tuple(tuple(map(float, row.split(","))) for row in text.split(";"))
     return tuple(map(float, text.split(","))) if "," in text else float(text)

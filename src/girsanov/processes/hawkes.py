@@ -3,21 +3,22 @@
     λ_k(t) = μ_k + Σ_{t_i < t} a_{k, k_i} e^{-β (t - t_i)}
 
 `jump[k][j]` = a_kj is how much an event of type j raises the intensity of type k; the branching matrix a/β is the
-mean number of direct children, and its spectral radius must be below 1.
+mean number of direct children. Where its spectral radius is 1 or more, events grow without bound, as e^{(aβ⁻¹ - 1) β t}
+for one type: that has to be asked for, and a window then ends at its `most`-th event.
 
 **Exact draws in O(n)** (Dassios & Zhao). After an event with excess m = Σ_k (λ_k - μ_k) the next is at the first of
 two independent clocks, the base one and that of the excess, which may never ring:
 
-    S_1 = -log(1 + (β/m) log U_1)/β (∞ if the logarithm has no argument),    S_2 = -log(U_2)/Σμ,
+    S_1 = -log(1 - (β/m) E_1)/β (∞ if the logarithm has no argument),    S_2 = E_2/Σμ,    E_1, E_2 exponential,
 
 its type is drawn ∝ λ_k. One common decay β keeps the excesses a Markov chain.
 
 **Likelihood in O(n K).** log L = Σ_i log λ_{k_i}(t_i) - Σ_k μ_k (T - t_0) - Σ_i (Σ_k a_{k, k_i}) (1 - e^{-β (T - t_i)})/β,
 with R_j(t) = Σ_{t_i < t, k_i = j} e^{-β (t - t_i)} and its derivative in β carried from event to event.
 
-Compiled by numba, from the extra `jit`; every path has a random stream of its own (SplitMix64), started by keyed noise.
+Compiled by numba, from the extra `jit`; every path has a random stream of its own (streams.py), started by keyed noise.
 Source: Hawkes (1971); Dassios & Zhao (2013), Exact simulation of Hawkes process with exponentially decaying intensity;
-Ozaki (1979) for the recursion; Steele, Lea & Flood (2014), Fast splittable pseudorandom number generators.
+Ozaki (1979) for the recursion.
 Oracle: compensated gaps are Exp(1); mean counts in closed form; branching and thinning; the double sum and finite
 differences (tests/processes/test_hawkes.py).
 """
@@ -51,14 +52,18 @@ class Hawkes:
         base: μ, events per unit of time without any past: a number, or one for each of K types.
         jump: a, what an event adds to the intensities: a number, or K rows of K, [raised type][type of the event].
         decay: β > 0, per unit of time, common to all.
+        explosive: allow a spectral radius of jump/decay of 1 or more.
+        most: events that a window of an explosive process may hold; it stops at the last of them.
 
     Raises:
-        InputError: shapes that differ, negative numbers, or a spectral radius of jump/decay of 1 or more.
+        InputError: shapes that differ, negative numbers, or a spectral radius of 1 or more that was not asked for.
     """
 
     base: float | Sequence[float] = 1.0
     jump: float | Sequence[Sequence[float]] = 0.8
     decay: float = 1.5
+    explosive: bool = False
+    most: int = 100_000
 
     def __post_init__(self) -> None:
         base = (self.base,) if isinstance(self.base, int | float) else tuple(map(float, self.base))
@@ -80,24 +85,33 @@ class Hawkes:
         require_positive("decay", self.decay)
         radius = self.spectral_radius
         require(
-            radius < 1,
+            radius < 1 or self.explosive,
             f"the spectral radius of jump/decay is {radius:.3g}, so events explode; it must be below 1: "
-            "lower the jumps or raise the decay",
+            "lower the jumps or raise the decay, or give explosive=True, which ends a window after `most` events",
         )
+        require(self.most >= 1, f"most is {self.most}; give a number of events, at least 1")
 
     @property
     def types(self) -> int:
         """K."""
         return len(self._base)
 
-    @property
+    @cached_property
     def spectral_radius(self) -> float:
-        """Of jump/decay, below 1: the share of events that have a parent, for one type."""
+        """Of jump/decay; below 1 it is the share of events that have a parent, for one type."""
         return float(np.abs(np.linalg.eigvals(self._jump / self.decay)).max())
 
     @property
     def mean_rates(self) -> tuple[float, ...]:
-        """(I - a/β)⁻¹ μ, events per unit of time in the long run."""
+        """(I - a/β)⁻¹ μ, events per unit of time in the long run.
+
+        Raises:
+            InputError: the process is explosive, and has none.
+        """
+        require(
+            self.spectral_radius < 1,
+            f"with a spectral radius of {self.spectral_radius:.3g} the rates grow for ever; they have a mean below 1 only",
+        )
         return tuple(np.linalg.solve(np.eye(self.types) - self._jump / self.decay, self._base).tolist())
 
     @cached_property
@@ -116,7 +130,8 @@ class Hawkes:
             stop: where a window ends, after `start`.
 
         Returns:
-            The events; their values are the types 0, …, K - 1.
+            The events; their values are the types 0, …, K - 1. A window that an explosive process filled stops at its
+            last event.
 
         Raises:
             MissingExtra: numba is not installed.
@@ -125,14 +140,27 @@ class Hawkes:
         draw, _ = kernels()
         keys = as_source(generator).draw(torch.empty(n, 2, dtype=torch.float64), 0, uniform)
         seeds = (keys.numpy() * 2.0**53).astype(np.uint64)
-        expected = sum(self.mean_rates) * (stop - start)
-        room = int(expected + 4 * math.sqrt(expected) / (1 - self.spectral_radius)) + 16
-        times, types, counts = draw(self._base, self._jump, self.decay, stop - start, seeds, room)
-        padded = _padded(torch.from_numpy(times).add_(start), counts, math.inf)
+        room, most = self._room(stop - start)
+        window = np.array([start, stop], np.float64)
+        times, types, counts = draw(self._base, self._jump, self.decay, window, seeds, room, most)
+        padded = _padded(torch.from_numpy(times), counts, math.inf)
         values = _padded(torch.from_numpy(types), counts, 0)
-        mask = torch.arange(padded.shape[1]) < torch.from_numpy(counts)[:, None]
-        ends = [torch.full((n,), float(end), dtype=torch.float64) for end in (start, stop)]
-        return Events(padded, values, mask, *ends)
+        filled = torch.from_numpy(counts)
+        mask = torch.arange(padded.shape[1]) < filled[:, None]
+        first, last = (torch.full((n,), float(end), dtype=torch.float64) for end in (start, stop))
+        full = filled >= most
+        if bool(full.any()):
+            last[full] = padded[full, most - 1]
+        return Events(padded, values, mask, first, last)
+
+    def _room(self, length: float) -> tuple[int, int]:
+        """Events to make room for in a window, which may grow, and the most that it may hold."""
+        if self.spectral_radius >= 1:
+            return min(self.most, 1024), self.most
+        expected = sum(self.mean_rates) * length
+        return int(expected + 4 * math.sqrt(expected) / (1 - self.spectral_radius)) + 16, np.iinfo(
+            np.int64
+        ).max
 
     def start(self, like: Tensor, *, generator: Randomness = None) -> Tensor:
         """No event yet: zero, shaped like (B,), or (B, K) with several types."""
@@ -147,6 +175,9 @@ class Hawkes:
 
         Returns:
             (B, T) or (B, T, K).
+
+        Raises:
+            InputError: an explosive process has filled a window before the last of the times.
         """
         clock = check_clock(times)
         shape = () if self.types == 1 else (self.types,)
@@ -156,6 +187,12 @@ class Hawkes:
         if len(clock) == 1:
             return x0[:, None]
         found = self.events(len(x0), clock[-1].item(), start=clock[0].item(), generator=generator)
+        ended = found.stop.min().item()
+        require(
+            ended >= clock[-1].item(),
+            f"a path has its {self.most:,}th event, the last that `most` allows, at {ended:.6g}, before the last of the "
+            "times; give earlier times or a larger most",
+        )
         counts = torch.stack([_of_type(found, k).count(clock) for k in range(self.types)], -1).to(x0)
         return x0[:, None] + (counts if shape else counts[..., 0])
 

@@ -5,6 +5,7 @@ Oracle: tests/processes/test_hawkes.py.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
@@ -12,13 +13,7 @@ from typing import Any
 import numpy as np
 
 from girsanov.errors import extra
-
-GOLDEN, FIRST, SECOND = (
-    np.uint64(0x9E3779B97F4A7C15),
-    np.uint64(0xBF58476D1CE4E5B9),
-    np.uint64(0x94D049BB133111EB),
-)
-"""The constants of SplitMix64."""
+from girsanov.processes.streams import streams
 
 
 @cache
@@ -32,73 +27,78 @@ def kernels() -> tuple[Callable[..., Any], Callable[..., Any]]:
     return njit(_drawing(njit)), njit(_evaluating(njit))
 
 
-def _choices(njit: Callable[..., Any]) -> tuple[Callable[..., Any], ...]:
-    """The random steps: (uniform, gap, choose)."""
-
-    @njit()
-    def uniform(state):  # type: ignore[no-untyped-def]
-        """The next number inside (0, 1) of a stream."""
-        state[0] += GOLDEN
-        z = state[0]
-        z = (z ^ (z >> np.uint64(30))) * FIRST
-        z = (z ^ (z >> np.uint64(27))) * SECOND
-        z = z ^ (z >> np.uint64(31))
-        return (float(z >> np.uint64(12)) + 0.5) * 2.0**-52
+def _choices(njit: Callable[..., Any]) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """The random steps: (gap, choose). Both take the state of a stream and give it back."""
+    uniform, exponential = streams(njit)
 
     @njit()
     def gap(total, excess, decay, state):  # type: ignore[no-untyped-def]
-        """The time to the next event and e^{-β time}: the first of the base clock and the clock of the excess."""
-        wait = -np.log(uniform(state)) / total
+        """The time to the next event and e^{-β time}: the first of the base clock and that of the excess."""
+        waiting, state = exponential(state)
+        wait = waiting / total
+        fade = math.exp(-decay * wait)
         if excess > 0:
-            fade = 1 + decay / excess * np.log(uniform(state))  # e^{-β S_1}, if it is above 0
-            if fade > 0:
-                other = -np.log(fade) / decay
-                if other < wait:
-                    return other, fade
-        return wait, np.exp(-decay * wait)
+            waiting, state = exponential(state)
+            other = 1 - decay / excess * waiting  # e^{-β S_1}, if it is above 0
+            if other > fade:
+                return -math.log(other) / decay, other, state
+        return wait, fade, state
 
     @njit()
-    def choose(base, excess, target):  # type: ignore[no-untyped-def]
-        """The first type whose intensities up to its own reach the target, a share of their sum."""
-        kind, passed = 0, base[0] + excess[0]
+    def choose(base, excess, total, state):  # type: ignore[no-untyped-def]
+        """The first type whose intensities up to its own reach a uniform share of their sum."""
+        u, state = uniform(state)
+        kind, passed, target = 0, base[0] + excess[0], u * total
         while passed < target and kind < len(base) - 1:
             kind += 1
             passed += base[kind] + excess[kind]
-        return kind
+        return kind, state
 
-    return uniform, gap, choose
+    return gap, choose
 
 
 def _drawing(njit: Callable[..., Any]) -> Callable[..., Any]:
-    uniform, gap, choose = _choices(njit)
+    gap, choose = _choices(njit)
 
-    def draw(base, jump, decay, length, seeds, room):  # type: ignore[no-untyped-def]
-        """Times and types of all rows, one after the other, and their counts."""
-        types, total, filled = len(base), base.sum(), 0
-        times, kinds = np.empty(room * len(seeds)), np.empty(room * len(seeds), np.int64)
-        counts = np.zeros(len(seeds), np.int64)
-        state, excess = np.zeros(1, np.uint64), np.zeros(types)
-        for row in range(len(seeds)):
-            state[0] = seeds[row, 0] ^ (seeds[row, 1] << np.uint64(11))
-            excess[:] = 0.0
-            raised = 0.0
-            t, fade = gap(total, raised, decay, state)
-            while t <= length:
+    @njit()
+    def one(base, jump, decay, window, state, times, kinds):  # type: ignore[no-untyped-def]
+        """Write the events of a window where there is room; whether it came to its end, and how many."""
+        types, total, start, length = len(base), base.sum(), window[0], window[1] - window[0]
+        excess, raised, count = np.zeros(types), 0.0, 0
+        t, fade, state = gap(total, raised, decay, state)
+        while t <= length:
+            if count == len(times):
+                return False, count
+            kind, raised = 0, raised * fade
+            if types > 1:
                 raised = 0.0
                 for k in range(types):
                     excess[k] *= fade
                     raised += excess[k]
-                kind = 0 if types == 1 else choose(base, excess, uniform(state) * (total + raised))
-                for k in range(types):
-                    excess[k] += jump[k, kind]
-                    raised += jump[k, kind]
-                if filled == len(times):
-                    times, kinds = np.append(times, times), np.append(kinds, kinds)
-                times[filled], kinds[filled] = t, kind
-                filled += 1
-                counts[row] += 1
-                wait, fade = gap(total, raised, decay, state)
-                t += wait
+                kind, state = choose(base, excess, total + raised, state)
+            for k in range(types):
+                excess[k] += jump[k, kind]
+                raised += jump[k, kind]
+            times[count], kinds[count] = start + t, kind
+            count += 1
+            wait, fade, state = gap(total, raised, decay, state)
+            t += wait
+        return True, count
+
+    def draw(base, jump, decay, window, seeds, room, most):  # type: ignore[no-untyped-def]
+        """Times and types of all windows, one after the other, and their counts; a window holds at most `most`."""
+        times, kinds = np.empty(room * len(seeds)), np.empty(room * len(seeds), np.int64)
+        counts, filled, row = np.zeros(len(seeds), np.int64), 0, 0
+        while row < len(seeds):
+            state = seeds[row, 0] ^ (seeds[row, 1] << np.uint64(11))
+            stop = filled + min(most, len(times) - filled)
+            ended, count = one(base, jump, decay, window, state, times[filled:stop], kinds[filled:stop])
+            if ended or count == most:
+                counts[row] = count
+                filled += count
+                row += 1
+            else:  # more room, and the window once more
+                times, kinds = np.append(times, times), np.append(kinds, kinds)
         return times[:filled], kinds[:filled], counts
 
     return draw
