@@ -51,3 +51,13 @@ def mixture(dim: int = 3, components: int = 4, seed: int = 0) -> exact.GaussianM
 
 def seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
+
+
+def assert_characteristic(x, exact, points=(0.2, 0.5, 1.0, 2.0, 4.0)):
+    """Draws x (N,) against u ↦ E e^{iux}: the empirical characteristic function within 5 standard errors, real and imaginary part."""
+    for u in points:
+        wave = torch.exp(1j * u * x)
+        value = torch.as_tensor(exact(u), dtype=torch.complex128)
+        for part in (torch.real, torch.imag):
+            error = part(wave).std().item() / math.sqrt(len(x))
+            assert abs(part(wave.mean() - value).item()) < 5 * error + 1e-12

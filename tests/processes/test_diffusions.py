@@ -9,10 +9,12 @@ from scipy import stats
 
 from girsanov import Noise, simulate
 from girsanov.errors import InputError
+from girsanov.processes.brownian import BrownianMotion
 from girsanov.processes.diffusions import (
     CoxIngersollRoss,
     GeometricBrownianMotion,
     ReflectedBrownianMotion,
+    SquaredBessel,
     Vasicek,
 )
 
@@ -43,7 +45,9 @@ CASES = {
     "square root, far from 0": (CoxIngersollRoss(rate=1.1, mean=0.9, volatility=0.6), square_root_law),
     "square root, touching 0": (CoxIngersollRoss(rate=1.1, mean=0.9, volatility=1.6), square_root_law),
     "square root, at 0 often": (CoxIngersollRoss(rate=0.5, mean=0.3, volatility=1.2), square_root_law),
-}  # d = 11, 1.5 and 0.42
+    "squared Bessel": (SquaredBessel(3.0), lambda p, x, h: stats.ncx2(3, x / h, scale=h)),
+    "squared Bessel, at 0 often": (SquaredBessel(0.6), lambda p, x, h: stats.ncx2(0.6, x / h, scale=h)),
+}  # the square roots have d = 11, 1.5 and 0.42
 
 
 @pytest.mark.parametrize("process, law", CASES.values(), ids=CASES)
@@ -64,6 +68,17 @@ def test_a_step_depends_on_the_state_as_its_law_says(process, law):
     u = law(process, some[:, 2], h).cdf(some[:, 3])
     assert stats.kstest(u, "uniform").pvalue > ALPHA
     assert abs(stats.spearmanr(u, some[:, 2]).statistic) < 5 / math.sqrt(2000)
+
+
+def test_the_squared_distance_of_brownian_motion_is_a_squared_bessel_process():
+    """Two independent programs, and two times at once."""
+    times = torch.tensor([0.0, 0.3, 1.0]).double()
+    ours = simulate(SquaredBessel(3.0), torch.full((N,), 1.5).double(), times, seed=0)
+    start = torch.tensor([1.0, 0.5, -0.5]).double().expand(N, 3)
+    theirs = simulate(BrownianMotion(), start, times, seed=1).square().sum(-1)
+    for combine in (lambda x: x[:, 1], lambda x: x[:, 2], lambda x: x[:, 2] - 2 * x[:, 1]):
+        assert stats.ks_2samp(combine(ours).numpy(), combine(theirs).numpy()).pvalue > ALPHA
+    assert (simulate(SquaredBessel(2.0), n=3, times=times, seed=0)[:, 0] == 0).all()
 
 
 @pytest.mark.parametrize(
@@ -129,6 +144,8 @@ def test_coordinates_and_batches_do_not_mix(process):
     "call, says",
     [
         (lambda: Vasicek(rate=0.0), "rate is 0"),
+        (lambda: SquaredBessel(0.0), "dimension is 0"),
+        (lambda: simulate(SquaredBessel(), torch.tensor([-1.0]), TIMES), "least x0 is -1"),
         (lambda: CoxIngersollRoss(mean=-1.0), "mean is -1"),
         (lambda: ReflectedBrownianMotion(1.0, 1.0), "give low < high"),
         (lambda: simulate(GeometricBrownianMotion(), torch.zeros(2), TIMES), "start above 0"),

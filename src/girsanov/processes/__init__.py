@@ -41,6 +41,7 @@ from girsanov.processes.diffusions import (
     CoxIngersollRoss,
     GeometricBrownianMotion,
     ReflectedBrownianMotion,
+    SquaredBessel,
     Vasicek,
 )
 from girsanov.processes.events import Events
@@ -58,16 +59,22 @@ from girsanov.processes.lie import SE3Diffusion, se3_exp, se3_log, so3_exp, so3_
 from girsanov.processes.masked import Masked
 from girsanov.processes.poisson import Poisson
 from girsanov.processes.polygons import Polygon
+from girsanov.processes.random_clocks import (
+    GammaProcess,
+    InverseGaussianProcess,
+    NormalInverseGaussian,
+    NormalTemperedStable,
+    TemperedStableProcess,
+    VarianceGamma,
+)
 from girsanov.processes.remembering import Fractional
 from girsanov.processes.sets import Box, ConstraintSet, Faceted, Polytope, Simplex, SPDTrace, Union
 from girsanov.processes.simulation import SIMULATORS, simulate
 from girsanov.processes.stable import (
     CompoundPoisson,
     IsotropicStableMotion,
-    NormalInverseGaussian,
     SkewedStable,
     StableMotion,
-    VarianceGamma,
     alpha_stable,
 )
 from girsanov.processes.walks import BarrierWalk, MetropolisWalk, ReflectedWalk, Walk
@@ -100,11 +107,13 @@ __all__ = [
     "Faceted",
     "Fractional",
     "FractionalBrownianMotion",
+    "GammaProcess",
     "GaussianConditional",
     "Geometric",
     "GeometricBrownianMotion",
     "Hawkes",
     "Interpolant",
+    "InverseGaussianProcess",
     "IsotropicStableMotion",
     "Learnable",
     "Levy",
@@ -114,6 +123,7 @@ __all__ = [
     "MeanReverting",
     "MetropolisWalk",
     "NormalInverseGaussian",
+    "NormalTemperedStable",
     "OrnsteinUhlenbeck",
     "Perturbable",
     "Poisson",
@@ -130,11 +140,13 @@ __all__ = [
     "Simplex",
     "Simulable",
     "SkewedStable",
+    "SquaredBessel",
     "StableMotion",
     "Started",
     "StationaryGaussian",
     "StochasticInterpolant",
     "SubVP",
+    "TemperedStableProcess",
     "Transition",
     "Trigonometric",
     "Union",

@@ -4,6 +4,7 @@
     geometric          dX = μ X dt + σ X dW             log X_{t+h} = log X + (μ - σ²/2) h + σ √h ξ
     square root        dX = κ (m - X) dt + σ √X dW      X_{t+h} = c χ²_d(e^{-κh} X / c), d = 4κm/σ²,
                                                         c = σ² (1 - e^{-κh})/4κ
+    squared Bessel     dX = δ dt + 2 √X dW              X_{t+h} = h χ²_δ(X / h)
     reflected          σ W, folded into [low, high]
 
 χ²_d(λ) is a noncentral chi-square: (ξ + √λ)² + χ²_{d-1} if d > 1, else χ²_{d+2N} with N ~ Poisson(λ/2).
@@ -11,7 +12,8 @@ Brownian motion on the line, folded at the walls like a strip of paper, is the r
 the fold commutes with the equation (Tanaka). `processes.OrnsteinUhlenbeck` is `Vasicek` with m = 0 on diffusion
 time, for learning.
 Source: Glasserman (2003), Monte Carlo methods in financial engineering, sections 3.3 and 3.4; Cox, Ingersoll & Ross
-(1985), A theory of the term structure of interest rates; Skorokhod (1961).
+(1985), A theory of the term structure of interest rates; Pitman & Yor (1982), A decomposition of Bessel bridges;
+Skorokhod (1961).
 Oracle: Kolmogorov-Smirnov against the closed laws; the chain over two steps against one; Neumann series
 (tests/processes/test_diffusions.py).
 """
@@ -19,13 +21,14 @@ Oracle: Kolmogorov-Smirnov against the closed laws; the chain over two steps aga
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from girsanov.errors import require
-from girsanov.noise import Randomness, as_source, uniform
+from girsanov.noise import Randomness, Source, as_source, uniform
 from girsanov.processes.paths import (
     accumulate,
     draws,
@@ -168,22 +171,65 @@ class CoxIngersollRoss:
         require(
             bool((x0 >= 0).all()), f"the least x0 is {x0.min().item():g}; this process starts at 0 or above"
         )
-        decay = (-self.rate * dt).exp().tolist()
-        scale = (-torch.expm1(-self.rate * dt) * (self.volatility**2 / (4 * self.rate))).tolist()
-        second = draws(source, x0, len(dt), 0, uniform)
-        path, x = [x0.double()], x0.double()
-        if self.degrees > 1:
-            first, rest = draws(source, x0, len(dt), 1), 2 * gamma(second, (self.degrees - 1) / 2)
-            for i, (keep, c) in enumerate(zip(decay, scale, strict=True)):
-                x = c * ((x * (keep / c)).sqrt().add_(first[:, i]).square_().add_(rest[:, i]))
-                path.append(x)
-        else:
-            first = draws(source, x0, len(dt), 1, uniform)
-            for i, (keep, c) in enumerate(zip(decay, scale, strict=True)):
-                count = poisson(first[:, i], x * (keep / (2 * c)))
-                x = 2 * c * gamma(second[:, i], count + self.degrees / 2)
-                path.append(x)
-        return finished(x0, torch.stack(path, 1))
+        decay = (-self.rate * dt).exp()
+        scale = -torch.expm1(-self.rate * dt) * (self.volatility**2 / (4 * self.rate))
+        return _chi_square_path(x0, decay.tolist(), scale.tolist(), self.degrees, source)
+
+
+@dataclass(frozen=True)
+class SquaredBessel:
+    """dX = dimension dt + 2 √X dW: the squared distance from 0 of a Brownian motion in so many dimensions. Starts at 0.
+
+    Below dimension 2 it returns to 0, and is reflected there. A Bessel process is its root.
+
+    Args:
+        dimension: δ > 0, any number.
+    """
+
+    dimension: float = 3.0
+
+    def __post_init__(self) -> None:
+        require_positive("dimension", self.dimension)
+
+    def start(self, like: Tensor, *, generator: Randomness = None) -> Tensor:
+        """Zero, shaped like (B, *shape)."""
+        return torch.zeros_like(like)
+
+    def simulate(self, x0: Tensor, times: Tensor, *, generator: Randomness = None) -> Tensor:
+        """Draw one path from each row of x0, exactly.
+
+        Args:
+            x0: (B, *shape), at least 0, the states at times[0].
+            times: (T,), increasing, in any unit.
+
+        Returns:
+            (B, T, *shape), at least 0.
+        """
+        dt = steps_between(x0, times).flatten().tolist()
+        require(
+            bool((x0 >= 0).all()), f"the least x0 is {x0.min().item():g}; this process starts at 0 or above"
+        )
+        return _chi_square_path(x0, [1.0] * len(dt), dt, self.dimension, as_source(generator))
+
+
+def _chi_square_path(
+    x0: Tensor, decay: Sequence[float], scale: Sequence[float], degrees: float, source: Source
+) -> Tensor:
+    """X_{i+1} = c_i χ²_d(decay_i X_i / c_i), as a path (B, T, *shape)."""
+    second = draws(source, x0, len(decay), 0, uniform)
+    path, x = [x0.double()], x0.double()
+    if degrees > 1:
+        first, rest = draws(source, x0, len(decay), 1), 2 * gamma(second, (degrees - 1) / 2)
+        for i, (keep, c) in enumerate(zip(decay, scale, strict=True)):
+            x = c * ((x * (keep / c)).sqrt().add_(first[:, i]).square_().add_(rest[:, i]))
+            path.append(x)
+    else:
+        first = draws(source, x0, len(decay), 1, uniform)
+        for i, (keep, c) in enumerate(zip(decay, scale, strict=True)):
+            count = poisson(first[:, i], x * (keep / (2 * c)))
+            x = 2 * c * gamma(second[:, i], count + degrees / 2)
+            path.append(x)
+    return finished(x0, torch.stack(path, 1))
 
 
 @dataclass(frozen=True)

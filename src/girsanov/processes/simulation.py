@@ -15,13 +15,22 @@ from girsanov.processes.diffusions import (
     CoxIngersollRoss,
     GeometricBrownianMotion,
     ReflectedBrownianMotion,
+    SquaredBessel,
     Vasicek,
 )
 from girsanov.processes.fractional import FractionalBrownianMotion, MarkovFractionalBrownianMotion
 from girsanov.processes.hawkes import Hawkes
 from girsanov.processes.jumps import MarkovChain
 from girsanov.processes.poisson import Poisson
-from girsanov.processes.stable import CompoundPoisson, NormalInverseGaussian, StableMotion, VarianceGamma
+from girsanov.processes.random_clocks import (
+    GammaProcess,
+    InverseGaussianProcess,
+    NormalInverseGaussian,
+    NormalTemperedStable,
+    TemperedStableProcess,
+    VarianceGamma,
+)
+from girsanov.processes.stable import CompoundPoisson, StableMotion
 
 
 def simulate(
@@ -86,11 +95,16 @@ SIMULATORS: dict[str, Callable[..., Started]] = {
     "ReflectedBrownian": ReflectedBrownianMotion,
     "Vasicek": Vasicek,
     "CoxIngersollRoss": CoxIngersollRoss,
+    "SquaredBessel": SquaredBessel,
     "Fractional": FractionalBrownianMotion,
     "MarkovFractional": MarkovFractionalBrownianMotion,
     "Stable": StableMotion,
+    "Gamma": GammaProcess,
+    "InverseGaussian": InverseGaussianProcess,
+    "TemperedStable": TemperedStableProcess,
     "VarianceGamma": VarianceGamma,
     "NormalInverseGaussian": NormalInverseGaussian,
+    "NormalTemperedStable": NormalTemperedStable,
     "CompoundPoisson": CompoundPoisson,
     "Poisson": Poisson,
     "Hawkes": Hawkes,

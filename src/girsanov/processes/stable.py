@@ -1,4 +1,4 @@
-"""Lévy processes that jump: stable motions, compound Poisson, and Brownian motion on a random clock.
+"""Lévy processes that jump: stable motions and compound Poisson ones.
 
 **Stable laws**, by Chambers, Mallows & Stuck. With U uniform on (-π/2, π/2) and E exponential,
 
@@ -10,12 +10,9 @@ has characteristic function exp(-|u|^α (1 - iβ sign(u) tan(πα/2))), for α =
 the parametrisation 1 of Nolan. α = 2 is N(0, 2), α = 1 Cauchy's, α = ½ with β = 1 Lévy's. A stable motion has
 increments h^{1/α} X, and for α = 1 a drift β (2/π) h log h besides.
 
-**Random clocks.** X_t = θ G_t + σ W(G_t) with G a subordinator of mean t: variance gamma for the gamma process of
-variance rate ν, normal inverse Gaussian for the inverse Gaussian one, drawn by Michael, Schucany & Haas.
-
 **Compound Poisson.** N ~ Poisson(rate h) normal jumps in a step add up to N m + √N s ξ.
 Source: Chambers, Mallows & Stuck (1976), A method for simulating stable random variables; Weron (1996) for β ≠ 0;
-Madan, Carr & Chang (1998); Barndorff-Nielsen (1997); Michael, Schucany & Haas (1976); Merton (1976).
+Merton (1976), Option pricing when underlying stock returns are discontinuous.
 Oracle: Kolmogorov-Smirnov against scipy's laws and the closed cases; characteristic functions
 (tests/processes/test_stable.py).
 """
@@ -32,7 +29,7 @@ from torch import Tensor
 from girsanov.errors import require
 from girsanov.noise import Primitive, Randomness, Source, as_source, uniform
 from girsanov.processes.paths import LevyProcess, draws, require_number, require_positive
-from girsanov.processes.variates import TINY, exponential, gamma, poisson
+from girsanov.processes.variates import TINY, exponential, poisson
 
 
 @dataclass(frozen=True)
@@ -135,65 +132,6 @@ class IsotropicStableMotion(LevyProcess):
             size = draws(source, one, len(h), 1, SkewedStable(self.alpha / 2, 1.0))
             noise.mul_(size.mul_(math.cos(math.pi * self.alpha / 4) ** (2 / self.alpha)).sqrt_())
         return noise
-
-
-@dataclass(frozen=True)
-class VarianceGamma(LevyProcess):
-    """X_t = drift G_t + volatility W(G_t), G a gamma process of mean t and variance `spread` · t.
-
-    Args:
-        drift: θ, per unit of the random clock.
-        volatility: σ > 0.
-        spread: ν > 0; small is nearly Brownian.
-    """
-
-    drift: float = 0.0
-    volatility: float = 1.0
-    spread: float = 0.2
-
-    def __post_init__(self) -> None:
-        require_number("drift", self.drift)
-        require_positive("volatility", self.volatility)
-        require_positive("spread", self.spread)
-
-    def increments(self, x0: Tensor, h: Tensor, source: Source) -> Tensor:
-        """Over steps of lengths h (T - 1, 1, …) from x0 (B, *shape): (B, T - 1, *shape)."""
-        clock = self.spread * gamma(draws(source, x0, len(h), 0, uniform), h / self.spread)
-        noise = draws(source, x0, len(h), 1)
-        return self.drift * clock + self.volatility * clock.sqrt() * noise
-
-
-@dataclass(frozen=True)
-class NormalInverseGaussian(LevyProcess):
-    """X_t = drift G_t + volatility W(G_t), G the inverse Gaussian process of mean t and variance `spread` · t.
-
-    G_t is the first time a Brownian motion of drift 1/√spread reaches t/√spread.
-
-    Args:
-        drift: θ, per unit of the random clock.
-        volatility: σ > 0.
-        spread: ν > 0; small is nearly Brownian.
-    """
-
-    drift: float = 0.0
-    volatility: float = 1.0
-    spread: float = 0.2
-
-    def __post_init__(self) -> None:
-        require_number("drift", self.drift)
-        require_positive("volatility", self.volatility)
-        require_positive("spread", self.spread)
-
-    def increments(self, x0: Tensor, h: Tensor, source: Source) -> Tensor:
-        """Over steps of lengths h (T - 1, 1, …) from x0 (B, *shape): (B, T - 1, *shape)."""
-        # Of mean h and shape h²/ν: both roots of a quadratic in y = ξ² are candidates, the larger is h²/smaller.
-        half = draws(source, x0, len(h), 0).square_().mul_(self.spread / 2)
-        smaller = h * h / (h + half + (half * (2 * h + half)).sqrt())
-        clock = torch.where(
-            draws(source, x0, len(h), 1, uniform) * (h + smaller) <= h, smaller, h * h / smaller
-        )
-        noise = draws(source, x0, len(h), 2)
-        return self.drift * clock + self.volatility * clock.sqrt() * noise
 
 
 @dataclass(frozen=True)
