@@ -3,6 +3,7 @@
 from girsanov.inverse.active import Acquired, ActiveSubsampling, acquisition_score
 from girsanov.inverse.boundary import FixedStart, select_start
 from girsanov.inverse.circuits import HiddenChowLiuTree, fit_tree
+from girsanov.inverse.covariance import DataCovariance
 from girsanov.inverse.deep_variational import (
     GammaPrecision,
     ScoreDVI,
@@ -69,6 +70,7 @@ __all__ = [
     "CircularBlur",
     "ClippedRange",
     "Colorization",
+    "DataCovariance",
     "DenseOperator",
     "DiffPIR",
     "DifferentiableForwardModel",

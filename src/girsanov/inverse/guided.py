@@ -11,6 +11,7 @@ in the coordinates of a variance-preserving process. ΠGDM takes x_0 ~ N(x̂_0, 
 
 and moves the data prediction by γ²/α of it, as the score does. r² is that of data with standard deviation s, times a
 width: s² = 1 and width 1 are the paper's for a variance-preserving process. Smaller widths suit data on a thin set.
+A `DataCovariance` takes the place of r², which then knows which pixels go together.
 Song et al. add the gradient after the step; here it is part of the score, which is exact for Gaussian data.
 Source: Chung et al. (2023), Diffusion posterior sampling, arXiv 2209.14687, algorithm 1; Song et al. (2023),
 Pseudoinverse-guided diffusion models, equation 7.
@@ -19,6 +20,7 @@ Oracle: ∇ log p(y | x_t) of Gaussian data (tests/inverse/test_posterior_sample
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -26,9 +28,12 @@ import torch
 from torch import Tensor
 
 from girsanov.errors import require
+from girsanov.inverse.covariance import DataCovariance
+from girsanov.inverse.measurement import Measurement
 from girsanov.inverse.operators import Linear
 from girsanov.inverse.steps import (
     LevelSampler,
+    Pull,
     Way,
     answer,
     check,
@@ -38,6 +43,7 @@ from girsanov.inverse.steps import (
     spans,
     step,
 )
+from girsanov.processes import Interpolant
 from girsanov.solvers.grids import Times
 
 
@@ -91,6 +97,7 @@ class PiGDM(LevelSampler):
         width: of r²; below 1 for data on a thin set.
         eta: the noise of a step; from 1 to 1.6 more noise makes up for the approximation.
         grid: times of one's own, instead of steps.
+        covariance: of the data, as `DataCovariance.of(x)`, instead of s².
     """
 
     steps: int = 100
@@ -99,6 +106,7 @@ class PiGDM(LevelSampler):
     width: float = 1.0
     eta: float = 1.0
     grid: Times | None = None
+    covariance: DataCovariance | None = None
 
     def __post_init__(self) -> None:
         require(self.scale >= 0, f"scale is {self.scale}; give at least 0")
@@ -110,20 +118,29 @@ class PiGDM(LevelSampler):
 
         Raises:
             Unsuitable: an operator that is not linear, or noise that is not normal.
+            InputError: a covariance of signals of another shape.
         """
         model, measurement, times, source, cond = way
-        operator, std = linear(measurement, "PiGDM"), measurement.std("PiGDM")
+        push = self._pushes(measurement, model.process)
         process = model.process
         for i, (t, s) in spans(times):
-            r2 = data_variance(process, t, self.data_std, self.width)
             if self.scale == 0:
                 data = answer(model, x, t, cond)
             else:
-                push = partial(towards, operator, measurement.y, r2=r2, std=std)
-                data, back = pulled(model, x, t, cond, push)
+                data, back = pulled(model, x, t, cond, push(t))
                 data = data + (self.scale * process.gamma(t) ** 2 / process.alpha(t)) * back
             x = step(process, x, data, (t, s), self.eta, (source, i))
         return x
+
+    def _pushes(self, measurement: Measurement, process: Interpolant) -> Callable[[float], Pull]:
+        """At each time, x̂_0 to the gradient of log p(y | x̂_0)."""
+        operator, std, y = linear(measurement, "PiGDM"), measurement.std("PiGDM"), measurement.y
+        if self.covariance is None:
+            return lambda t: partial(
+                towards, operator, y, r2=data_variance(process, t, self.data_std, self.width), std=std
+            )
+        gain = self.covariance.gains(operator, std)
+        return lambda t: partial(gain((process.gamma(t) / process.alpha(t)) ** 2, self.width), y)
 
 
 def towards(operator: Linear, y: Tensor, data: Tensor, *, r2: float, std: float) -> Tensor:
