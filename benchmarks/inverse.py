@@ -57,7 +57,7 @@ from girsanov.noise import Noise, uniform
 from girsanov.processes import EDM
 
 CALLS, BAR = 100, 0.5
-TUNED_ON, JUDGED_ON = 2, 8
+TUNED_ON, JUDGED_ON = 8, 8
 """Measurements of each problem."""
 PAGE = Path(__file__).parent.parent / "docs" / "inverse-benchmark.md"
 PROCESS = EDM(sigma_max=80.0)
@@ -139,12 +139,12 @@ def judge(problem: Problem, draw: Draw, *, judged: bool) -> Score:
     x = draw(problem.law.denoiser(PROCESS), m.repeat(problem.draws)).unflatten(0, (len(m), -1))
     if not bool(x.isfinite().all()):
         return Score(math.inf, 0.0, math.inf)
-    return score(problem, m, truths, x)
+    return score(problem, m, truths, x, judged)
 
 
-def score(problem: Problem, m: Measurement, truths: Tensor, x: Tensor) -> Score:
+def score(problem: Problem, m: Measurement, truths: Tensor, x: Tensor, judged: bool) -> Score:
     """Of draws x (B, n, *shape)."""
-    exact, other = references(problem, m.y.shape[0] == JUDGED_ON)
+    exact, other = references(problem, judged)
     pairs = list(zip(x, exact, other, strict=True))
     far = [float(sliced_wasserstein(a, b, generator=Noise(5))) for a, b, _ in pairs]
     floor = [float(sliced_wasserstein(c, b, generator=Noise(5))) for _, b, c in pairs]
