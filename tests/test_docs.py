@@ -35,6 +35,20 @@ def test_the_examples_of_a_page_run(page, tmp_path, monkeypatch):
     exec(compile(examples(page), str(page), "exec"), {"__name__": page.stem})
 
 
+LINK = re.compile(r"\]\[[A-Za-z]+ [A-Za-z ]+\]")
+"""What Markdown takes for a reference to another page, of which the strict build knows none."""
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "src").rglob("*.py")), ids=lambda path: path.stem)
+def test_no_docstring_reads_as_a_link(path):
+    assert not LINK.search(path.read_text(encoding="utf-8"))
+
+
+def test_what_reads_as_a_link_is_seen():
+    assert LINK.search("K rows of K, [raised type][type of the event].")
+    assert not LINK.search("x[row][column] and [a][b]")
+
+
 def script(name: str):
     """A module of docs/."""
     spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
