@@ -11,6 +11,7 @@ from girsanov.inverse.deep_variational import (
     score_surrogate,
 )
 from girsanov.inverse.diversity import Apart, furthest_points, representatives, uniformized
+from girsanov.inverse.forward_models import ForwardModelDenoiser, LinearViews, Renderer
 from girsanov.inverse.guided import DPS, PiGDM
 from girsanov.inverse.imputation import LAGS, Imputation, TableImputer, impute
 from girsanov.inverse.latent_transport import LatentTransport
@@ -74,6 +75,7 @@ __all__ = [
     "DifferentiableForwardModel",
     "Estimate",
     "FixedStart",
+    "ForwardModelDenoiser",
     "GammaPrecision",
     "GaussianNoise",
     "HiddenChowLiuTree",
@@ -83,6 +85,7 @@ __all__ = [
     "InputPerturbation",
     "LatentTransport",
     "Linear",
+    "LinearViews",
     "MCDropout",
     "MaskedFourier",
     "Measurement",
@@ -98,6 +101,7 @@ __all__ = [
     "RePaint",
     "Regeneration",
     "Regenerator",
+    "Renderer",
     "ScoreDVI",
     "Spectral",
     "TableImputer",
