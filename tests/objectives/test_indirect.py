@@ -34,7 +34,8 @@ class Alone(nn.Module):
             nn.init.normal_(self.net.head.weight, std=0.2)
 
     def forward(self, x, t, cond=None):
-        return self.net(x, t)
+        answer = self.net(x[:, 0], t)
+        return answer if cond else answer[:, None]
 
 
 def shown(signal, setting):
@@ -49,10 +50,11 @@ SAME, NOWHERE = ONE[:, None].expand(-1, 3, -1), torch.zeros(32, 3)
 
 @pytest.mark.parametrize("weighting", [None, "min-snr"])
 def test_through_the_identity_the_first_term_is_score_matching_to_the_bit(weighting):
+    """The groups hold one observation several times, so that it does not matter which is drawn."""
     loss = IndirectMatching(context=0, novel=0, weighting=weighting)
     plain = score_matching("data") if weighting is None else score_matching(weighting=weighting)
     ours = loss(MODEL, SAME, cond=NOWHERE, generator=Noise(1))
-    theirs = plain(PLAIN, ONE, generator=Noise(1))
+    theirs = plain(PLAIN, ONE[:, None], generator=Noise(1))
     if weighting is None:
         assert torch.equal(ours, theirs)
     torch.testing.assert_close(ours, theirs)
@@ -88,12 +90,12 @@ def test_only_the_target_is_noised_and_every_view_meets_its_setting():
     settings = torch.arange(5.0, dtype=torch.float64).expand(n, 5) + 1
     loss = IndirectMatching(context=10, novel=100)
     found = loss(model, settings[..., None], cond=settings, generator=Noise(0))
-    setting, known = net.cond["setting"], net.cond["known"] > 0
-    context, placed = net.cond["context"][:, 0], net.cond["context_setting"]
+    setting, known = net.cond["setting"][:, 0], net.cond["known"][:, 0] > 0
+    context, placed = net.cond["context"][:, 0, 0], net.cond["context_setting"][:, 0]
     assert torch.equal(context[known], placed[known])  # no noise on it
     assert (placed[known] != setting[known]).all()
     assert (context[~known] == 0).all() and torch.equal(placed[~known], setting[~known])
-    noise = (net.x[:, 0] - VP.alpha(net.t) * setting) / VP.gamma(net.t)
+    noise = (net.x[:, 0, 0] - VP.alpha(net.t) * setting) / VP.gamma(net.t)
     assert stats.kstest(noise.numpy(), "norm").pvalue > ALPHA
     rest = (found.detach() - setting**2)[known] - 10 * context[known] ** 2
     novel = (rest / 100).sqrt()
@@ -107,10 +109,25 @@ def test_contexts_are_hidden_as_often_as_asked_and_roles_are_fair():
     settings = torch.arange(3.0, dtype=torch.float64).expand(n, 3)
     IndirectMatching(context_dropout=share)(model, settings[..., None], cond=settings, generator=Noise(0))
     assert stats.binomtest(int((net.cond["known"] == 0).sum()), n, share).pvalue > ALPHA
-    roles = draw_roles(settings[..., None], settings, Noise(0))
-    pairs = (3 * roles.target[1] + roles.context[1]).long().bincount(minlength=9).reshape(3, 3)
+    roles = draw_roles(settings[..., None], settings, 1, 1, Noise(0))
+    assert torch.equal(roles.novel.setting, 3 - roles.target.setting - roles.context.setting)
+    pairs = (
+        (3 * roles.target.setting + roles.context.setting)[:, 0].long().bincount(minlength=9).reshape(3, 3)
+    )
     assert (pairs.diagonal() == 0).all()
     assert stats.chisquare(pairs[~torch.eye(3, dtype=torch.bool)].numpy()).pvalue > ALPHA
+
+
+def test_several_targets_and_contexts_are_drawn_without_repetition():
+    net, n = Recorded(), 50
+    model = ForwardModelDenoiser(net, shown, VP)
+    settings = torch.arange(6.0, dtype=torch.float64).expand(n, 6)
+    loss = IndirectMatching(targets=2, contexts=3, context_dropout=0.0)
+    assert loss(model, settings[..., None], cond=settings, generator=Noise(0)).shape == (n,)
+    assert net.x.shape == (n, 2, 1) and net.cond["context"].shape == (n, 3, 1)
+    used = torch.cat([net.cond["setting"], net.cond["context_setting"]], 1)
+    assert all(len(row.unique()) == 5 for row in used)
+    assert loss.event(settings[..., None]) == (2, 1)
 
 
 def test_a_part_of_a_batch_has_the_losses_of_the_whole():
@@ -141,8 +158,8 @@ class LinearByPair(nn.Module):
         self.maps = nn.Parameter(torch.zeros(k, k, DIM, 4, dtype=torch.float64))
 
     def forward(self, x, t, cond):
-        known = torch.cat([cond["context"], x], 1)
-        maps = self.maps[cond["context_setting"], cond["setting"]]
+        known = torch.cat([cond["context"][:, 0], x[:, 0]], 1)
+        maps = self.maps[cond["context_setting"][:, 0], cond["setting"][:, 0]]
         return (maps @ known[..., None])[..., 0]
 
 
@@ -165,8 +182,9 @@ def test_a_linear_network_learns_the_conditional_mean():
     config = Training(
         batch_size=500, lr=3e-2, warmup=0, ema=0.99, clip=None, validation=0, seed=0, progress=False
     )
-    fit(model, loss, views(signal, settings), cond=settings, steps=600, config=config)
-    assert model.shape == (2,)
+    observed = model.render(signal, settings)
+    fit(model, loss, observed, cond=settings, steps=600, config=config)
+    assert model.shape == (1, 2)
     extra, least = [], []
     for c in range(len(MASKS)):
         for g in range(len(MASKS)):
@@ -193,6 +211,13 @@ SEEING = ForwardModelDenoiser(Recorded(), lambda s, k: LinearViews(MASKS)(s.expa
 @pytest.mark.parametrize(
     "call, kind, says",
     [
+        (lambda: IndirectMatching(targets=0), InputError, "targets is 0"),
+        (lambda: IndirectMatching(contexts=1.5), InputError, "contexts is 1.5"),
+        (
+            lambda: IndirectMatching(targets=2, contexts=2)(LINEAR, GROUPS, cond=SETTINGS),
+            InputError,
+            "at least G = 4",
+        ),
         (lambda: IndirectMatching(context=-1), InputError, "context is -1"),
         (lambda: IndirectMatching(novel=float("inf")), InputError, "novel is inf"),
         (lambda: IndirectMatching(context_dropout=2), InputError, "context_dropout is 2"),
@@ -226,8 +251,8 @@ def test_training_refuses_a_renderer_without_gradient_and_other_shapes():
     config = Training(batch_size=2, validation=0, progress=False)
     with pytest.raises(Unsuitable, match="no gradient reaches the network"):
         gv.fit(cut, IndirectMatching(), GROUPS, cond=SETTINGS, steps=1, config=config)
-    other = ForwardModelDenoiser(LinearByPair(), LinearViews(MASKS), VP, shape=(3,))
-    with pytest.raises(InputError, match=r"model.shape is \(3,\)"):
+    other = ForwardModelDenoiser(LinearByPair(), LinearViews(MASKS), VP, shape=(1, 3))
+    with pytest.raises(InputError, match=r"model.shape is \(1, 3\)"):
         gv.fit(other, IndirectMatching(), GROUPS, cond=SETTINGS, steps=1, config=config)
     saved = ForwardModelDenoiser(LinearByPair(), LinearViews(MASKS), VP)
     with pytest.raises(Unsuitable, match="only a Denoiser"):

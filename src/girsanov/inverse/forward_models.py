@@ -1,18 +1,18 @@
 """Diffusion with forward models: a generative model of signals that were never observed.
 
 What is observed of a signal S is O = F(S, φ): a picture for each camera, a projection for each angle, the pixels under
-each mask. The renderer F is known and differentiable, the settings φ too. The denoiser of an observation goes
-through a signal,
+each mask. The renderer F is known and differentiable, the settings φ too. The denoiser of M observations of one signal
+goes through the signal,
 
-    E[O | O_t, context]  ≈  F(S, φ),    S = net(O_t, t; φ, context, φ_context),
+    E[O_i | O_t, context]  ≈  F(S, φ_i),    S = net(O_t, t; φ, context, φ_context),
 
-so a plain reverse diffusion of the observation, by any solver, ends with a signal that shows it:
+so a plain reverse diffusion of the observations, by any solver, ends with a signal that shows them:
 
     x = sample(model, n, cond={"setting": φ, "context": O_c, "context_setting": φ_c})
     S = model.signal(x, cond=...)        to be rendered at any setting
 
-Train it with `objectives.IndirectMatching` on groups of observations. What is drawn is one observation: what neither it nor the
-context shows of S is the network's mean, not a draw.
+Train it with `objectives.IndirectMatching` on groups of observations. What is drawn are the M observations: what neither
+they nor the context show of S is the network's mean, not a draw. In the paper M = 1; more are less of a mean.
 
 Source: Tewari, Yin, Cazenavette et al. (2023), Diffusion with forward models: solving stochastic inverse problems
 without direct supervision, arXiv 2306.11719.
@@ -42,21 +42,21 @@ class Renderer(Protocol):
     """F: what a signal looks like at a setting, differentiable in the signal."""
 
     def __call__(self, signal: Tensor, setting: Tensor) -> Tensor:
-        """Observations (B, *shape) of signals (B, *signal) at settings (B, *setting)."""
+        """Observations (B, *shape) of signals (B, *signal), each at its setting (B, *setting)."""
 
 
 class ForwardModelDenoiser(AbstractDenoiser):
     """A network that answers with signals, and the renderer, as the denoiser of observations.
 
-    Its `cond` is a dictionary: `setting` (B, *setting) of x; and, unless there is no context, `context` (B, *shape)
-    with `context_setting` (B, *setting), and perhaps `known` (B,), 0 where the context is to be ignored.
+    Its `cond` is a dictionary: `setting` (B, M, *setting) of x (B, M, *shape); and, unless nothing is known, `context`
+    (B, K, *shape) with `context_setting` (B, K, *setting), and perhaps `known` (B, K), 0 where one is to be ignored.
 
     Args:
-        network: called as network(x, t, cond) with t (B,) and all four entries, those of an ignored context at zero
-            and at the setting of x; answers with signals (B, *signal).
+        network: called as network(x, t, cond) with t (B,) and all four entries; answers with signals (B, *signal).
+            Ignored contexts are zeros at the first setting of x, and without a context there is one of them.
         renderer: any differentiable function (signal, setting) to observations; as a module it may learn too.
         process: of the observations, with one random end.
-        shape: of one observation; `fit` fills it in.
+        shape: of the observations drawn together, (M, *shape); `fit` fills it in.
 
     Raises:
         Unsuitable: a process with two ends or other coordinates. In calls that need gradients: a renderer that lets
@@ -94,33 +94,35 @@ class ForwardModelDenoiser(AbstractDenoiser):
         """The signal behind observations, (B, *signal).
 
         Args:
-            x: (B, *shape), noisy observations, or samples.
+            x: (B, M, *shape), noisy observations, or samples.
             t: their time; None for samples, which are at `process.t_min`.
             cond: as for the denoiser.
         """
         return self._ask(x, self.process.t_min if t is None else t, condition(x, cond))
 
     def render(self, signal: Tensor, setting: Tensor) -> Tensor:
-        """F(S, φ), (B, *shape), with the gradient that training needs.
+        """F(S, φ_i), (B, M, *shape), of signals (B, *signal) at settings (B, M, *setting), with its gradient.
 
         Raises:
             Unsuitable: the signal has a gradient, and what is rendered has none.
         """
-        shown: Tensor = self.renderer(signal, setting)
+        m = setting.shape[1]
+        each = signal if m == 1 else signal[:, None].expand(-1, m, *signal.shape[1:]).flatten(0, 1)
+        shown: Tensor = self.renderer(each, setting.flatten(0, 1))
         if signal.requires_grad and torch.is_grad_enabled() and not shown.requires_grad:
             raise Unsuitable(
                 "no gradient reaches the network through the renderer: take away detach, no_grad, rounding or a step "
                 "through numpy"
             )
-        return shown
+        return shown.unflatten(0, (len(signal), m))
 
     def at(self, setting: Tensor) -> AtSetting:
-        """This denoiser at one setting for all samples, whose `cond` is the context alone, or None.
+        """This denoiser at the same settings for all samples, whose `cond` is the context alone, or None.
 
         Classifier-free guidance goes around it: `guidance.classifier_free(model.at(setting), 2.0)`.
 
         Args:
-            setting: (*setting), without a batch.
+            setting: (M, *setting), without a batch.
         """
         return AtSetting(self, setting)
 
@@ -134,7 +136,7 @@ class ForwardModelDenoiser(AbstractDenoiser):
         shown = self.render(signal, setting)
         if shown.shape != x.shape:
             raise InputError(
-                f"the renderer shows {tuple(shown.shape)} and the observations are {tuple(x.shape)}; they must agree"
+                f"the renderer shows {tuple(shown.shape[2:])} and the observations are {tuple(x.shape[2:])}; they must agree"
             )
         return shown
 
@@ -175,37 +177,40 @@ def condition(x: Tensor, cond: Tree) -> dict[str, Tensor]:
     """
     # Plain conditions: this runs at every step, and a message is for the step that fails.
     if not isinstance(cond, Mapping) or "setting" not in cond or not set(cond) <= {"setting", *CONTEXT}:
-        what = (
-            f"holds {', '.join(sorted(cond))}" if isinstance(cond, Mapping) else f"is {type(cond).__name__}"
-        )
+        what = ", ".join(sorted(cond)) if isinstance(cond, Mapping) else type(cond).__name__
         raise InputError(
-            f"cond {what}; give a dictionary with the setting of x, and with context and context_setting if there is a "
+            f"cond is {what}; give a dictionary with the setting of x, and with context and context_setting if there is a "
             "context"
         )
     setting = cond["setting"]
+    if setting.shape[:2] != x.shape[:2]:
+        raise InputError(
+            f"the settings are {tuple(setting.shape)} and x is {tuple(x.shape)}; give (B, M, *setting) for (B, M, *shape)"
+        )
     if ("context" in cond) != ("context_setting" in cond):
         raise InputError("give context and context_setting together, or neither")
     if "context" not in cond:
-        nothing = torch.zeros_like(x)
-        return {
-            "setting": setting, "context": nothing, "context_setting": setting, "known": x.new_zeros(len(x))
-        }  # fmt: skip
+        nothing, known = torch.zeros_like(x[:, :1]), x.new_zeros(len(x), 1)
+        return {"setting": setting, "context": nothing, "context_setting": setting[:, :1], "known": known}
     context, placed = cond["context"], cond["context_setting"]
-    known = cond.get("known", x.new_ones(len(x))).to(x.dtype)
-    if context.shape != x.shape or placed.shape != setting.shape or known.shape != x.shape[:1]:
+    known = cond.get("known", x.new_ones(context.shape[:2])).to(x.dtype)
+    fits = context.shape[:2] == placed.shape[:2] == known.shape and len(context) == len(x)
+    if not fits or context.shape[2:] != x.shape[2:] or placed.shape[2:] != setting.shape[2:]:
         raise InputError(
             f"the context is {tuple(context.shape)} at {tuple(placed.shape)}, known {tuple(known.shape)}, for x "
-            f"{tuple(x.shape)} at {tuple(setting.shape)}; context and x must agree, their settings too, and known be (B,)"
+            f"{tuple(x.shape)} at {tuple(setting.shape)}; they must agree but for the number of views, the second size"
         )
-    wide = known.reshape(-1, *[1] * (x.ndim - 1))
-    seen = wide > 0
-    where = seen.reshape(-1, *[1] * (setting.ndim - 1))
     return {
         "setting": setting,
-        "context": torch.where(seen, context, 0.0),
-        "context_setting": torch.where(where, placed, setting),
+        "context": torch.where(_wide(known, context), context, 0.0),
+        "context_setting": torch.where(_wide(known, placed), placed, setting[:, :1]),
         "known": known,
     }
+
+
+def _wide(known: Tensor, like: Tensor) -> Tensor:
+    """Which are known, (B, K), with as many dimensions as `like`."""
+    return (known > 0).reshape(*known.shape, *[1] * (like.ndim - 2))
 
 
 class LinearViews(nn.Module):
@@ -240,29 +245,25 @@ class LinearViews(nn.Module):
         self.register_buffer("matrices", matrices)
 
     def forward(self, signal: Tensor, setting: Tensor) -> Tensor:
-        """Views (B, *many, m) of signals (B, *shape) at settings (B, *many)."""
+        """Views (B, m) of signals (B, *shape), each at its setting (B,)."""
         require(
-            tuple(signal.shape[1:]) == self.shape,
-            f"the signals are {tuple(signal.shape)}; give (B, {', '.join(map(str, self.shape))})",
+            tuple(signal.shape[1:]) == self.shape and setting.shape == signal.shape[:1],
+            f"the signals are {tuple(signal.shape)} at settings {tuple(setting.shape)}; give "
+            f"(B, {', '.join(map(str, self.shape))}) at (B,)",
         )
-        chosen = self._chosen(setting, len(signal))
-        flat = signal.flatten(1).reshape(len(signal), *[1] * (setting.ndim - 1), -1, 1)
-        return (chosen @ flat)[..., 0]
+        return (self._chosen(setting) @ signal.flatten(1)[..., None])[..., 0]
 
     def adjoint(self, view: Tensor, setting: Tensor) -> Tensor:
         """Aᵀ y on the grid of the signal, (B, *many, *shape), of views (B, *many, m) at settings (B, *many)."""
         wanted = (*setting.shape, self.matrices.shape[1])
         require(view.shape == wanted, f"the views are {tuple(view.shape)}; for these settings give {wanted}")
-        laid = view[..., None, :] @ self._chosen(setting, len(view))
+        laid = view[..., None, :] @ self._chosen(setting)
         return laid.reshape(*setting.shape, *self.shape)
 
-    def _chosen(self, setting: Tensor, size: int) -> Tensor:
+    def _chosen(self, setting: Tensor) -> Tensor:
         k = len(self.matrices)
         whole = not (setting.is_floating_point() or setting.is_complex() or setting.dtype == torch.bool)
-        require(
-            whole and setting.ndim >= 1 and len(setting) == size,
-            f"the settings are {setting.dtype} {tuple(setting.shape)}; give whole numbers ({size}, ...)",
-        )
+        require(whole, f"the settings are {setting.dtype}; give whole numbers from 0 to {k - 1}")
         if setting.numel():
             low, high = (int(bound) for bound in setting.aminmax())
             require(low >= 0 and high < k, f"the settings run from {low} to {high}; give 0 to {k - 1}")

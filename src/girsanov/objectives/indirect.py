@@ -1,15 +1,15 @@
 """Indirect matching: learn signals that nobody observed, from groups of observations of each.
 
-Of the observations O_i = F(S, φ_i) of one hidden signal, draw a target g, a context c and, where there are three, a
-novel n. Only the target is noised, and the network sees it beside the context and answers with a signal:
+Of the observations O_i = F(S, φ_i) of one hidden signal, draw targets g, contexts c and, if any are left, a novel n. Only
+the targets are noised, and the network sees them beside the contexts and answers with one signal:
 
     O_t = α O_g + γ z,    S = net(O_c, φ_c, O_t, φ_g, t),
     loss = w(t) |F(S, φ_g) - O_g|² + λ_c |F(S, φ_c) - O_c|² + λ_n |F(S, φ_n) - O_n|²,
 
-|·|² the mean over the coordinates of an observation. w is 1 unless a weighting is given. The first term alone is data
-prediction of a conditional diffusion; the others ask that one signal explains what no noise was added to. With
-probability `context_dropout` the context is hidden from the network and stays in the loss.
-The weights of the paper depend on its task; here they are 1.
+|·|² the mean over the coordinates of the observations. w is 1 unless a weighting is given. The first term alone is data
+prediction of a conditional diffusion; the others ask that the signal explains what no noise was added to. With
+probability `context_dropout` the contexts are hidden from the network and stay in the loss.
+The paper has one target and weights that depend on its task; here they are 1.
 
 Source: Tewari, Yin, Cazenavette et al. (2023), Diffusion with forward models: solving stochastic inverse problems
 without direct supervision, arXiv 2306.11719, section 3.
@@ -49,12 +49,19 @@ class Indirect(Protocol):
     def render(self, signal: Tensor, setting: Tensor) -> Tensor: ...
 
 
-class Roles(NamedTuple):
-    """The observations of a batch by role, each with its settings; `novel` is None in groups of two."""
+class Views(NamedTuple):
+    """Observations (B, M, *shape) and their settings (B, M, *setting)."""
 
-    target: tuple[Tensor, Tensor]
-    context: tuple[Tensor, Tensor]
-    novel: tuple[Tensor, Tensor] | None
+    observed: Tensor
+    setting: Tensor
+
+
+class Roles(NamedTuple):
+    """The observations of a batch by role; there are one or no novel ones."""
+
+    target: Views
+    context: Views
+    novel: Views
 
 
 @dataclass(frozen=True)
@@ -62,20 +69,24 @@ class IndirectMatching:
     """The loss at the head of the module, for `training.fit(model, IndirectMatching(), observations, cond=settings)`.
 
     Args:
+        targets: observations that are noised, and drawn together later, at least 1.
+        contexts: observations that the network is given, at least 1.
         context: λ_c, at least 0.
-        novel: λ_n, at least 0.
+        novel: λ_n, at least 0; of no effect in groups without a further observation.
         context_dropout: the share of contexts hidden from the network, for generation without one and for
             classifier-free guidance.
         weighting: w times the squared error of the data: None for 1, or a name or function as in `score_matching`.
         times: the law of times, as in `score_matching`.
 
     Raises:
-        InputError: a weight below 0 or a share outside [0, 1]. In the call: groups of fewer than two observations,
-            settings that do not fit them or that the renderer refuses.
+        InputError: a count, weight or share out of its range. In the call: groups of fewer observations than targets
+            and contexts, settings that do not fit them or that the renderer refuses.
         UnknownName: a weighting or law that does not exist.
         Unsuitable: in the call: another model than a `ForwardModelDenoiser`, or a renderer without gradient.
     """
 
+    targets: int = 1
+    contexts: int = 1
     context: float = 1.0
     novel: float = 1.0
     context_dropout: float = 0.1
@@ -83,6 +94,12 @@ class IndirectMatching:
     times: str | TimeLaw = "logistic"
 
     def __post_init__(self) -> None:
+        for name in ("targets", "contexts"):
+            count = getattr(self, name)
+            require(
+                isinstance(count, int) and count >= 1,
+                f"{name} is {count!r}; give a whole number of at least 1",
+            )
         for name in ("context", "novel"):
             value = getattr(self, name)
             require(0 <= value < math.inf, f"{name} is {value}; give a finite weight of at least 0")
@@ -93,8 +110,8 @@ class IndirectMatching:
             named(self.weighting, WEIGHTINGS, "weighting")
 
     def event(self, x: Tensor) -> Shape:
-        """The shape of one observation, of groups (N, G, *shape)."""
-        return tuple(x.shape[2:])
+        """The shape of what is drawn together, (targets, *shape), of groups (N, G, *shape)."""
+        return (self.targets, *x.shape[2:])
 
     def __call__(
         self,
@@ -112,30 +129,32 @@ class IndirectMatching:
                 f"{type(model).__name__}; use inverse.ForwardModelDenoiser(network, renderer, process)"
             )
         process = process_of(model, AffineConditional)  # type: ignore[arg-type]
-        settings = _checked(x0, cond, end)
+        settings = self._checked(x0, cond, end)
         source = as_source(generator)
-        roles = draw_roles(x0, settings, source)
-        target = roles.target[0]
+        roles = draw_roles(x0, settings, self.targets, self.contexts, source)
+        target = roles.target.observed
         t = draw_times(named(self.times, TIMES, "law of times"), process, DATA_STD, target, source)
         x = mix(process.values(t), target, None, source.draw(target, NOISE, process.law))
         signal = model.signal(x, t, cond=self._seen(roles, source))
 
-        def error(role: tuple[Tensor, Tensor]) -> Tensor:
-            return per_sample((model.render(signal, role[1]) - role[0]).square())
+        def error(views: Views) -> Tensor:
+            return per_sample((model.render(signal, views.setting) - views.observed).square())
 
         loss = self._weigh(error(roles.target), t, process)
         if self.context:
             loss = loss + self.context * error(roles.context)
-        if self.novel and roles.novel is not None:
+        if self.novel and roles.novel.observed.shape[1]:
             loss = loss + self.novel * error(roles.novel)
         return loss
 
     def _seen(self, roles: Roles, source: Source) -> dict[str, Tensor]:
-        """What the network is given, some contexts hidden."""
-        draws = source.draw(torch.empty(len(roles.context[0]), 1), DROP, uniform)[:, 0]
-        known = (draws >= self.context_dropout).to(roles.context[0])
-        values, setting = roles.context
-        return {"setting": roles.target[1], "context": values, "context_setting": setting, "known": known}
+        """What the network is given; hidden contexts are hidden together."""
+        observed, placed = roles.context
+        draws = source.draw(torch.empty(len(observed), 1), DROP, uniform)
+        known = (draws >= self.context_dropout).to(observed).expand(-1, observed.shape[1])
+        return {
+            "setting": roles.target.setting, "context": observed, "context_setting": placed, "known": known
+        }  # fmt: skip
 
     def _weigh(self, error: Tensor, t: Tensor, process: Any) -> Tensor:
         if self.weighting is None:
@@ -144,38 +163,42 @@ class IndirectMatching:
         scale = residual_scale(process.values(t), process.row("data", t), DATA_STD)
         return weigh(t, process, DATA_STD) / scale**2 * error
 
+    def _checked(self, x0: Tensor, cond: Tree, end: Tensor | None) -> Tensor:
+        """The settings (B, G, *setting)."""
+        # Plain conditions: this runs at every step, and a message is for the step that fails.
+        check_batch(x0)
+        if end is not None:
+            raise InputError("the settings of the observations go into cond=; leave end out")
+        least = self.targets + self.contexts
+        if x0.ndim < 3 or x0.shape[1] < least:
+            raise InputError(
+                f"the observations are {tuple(x0.shape)}; give groups (N, G, *shape) of at least G = {least} observations of "
+                f"one signal: {self.targets} to draw and {self.contexts} to be given"
+            )
+        if not isinstance(cond, Tensor) or cond.shape[:2] != x0.shape[:2]:
+            what = tuple(cond.shape) if isinstance(cond, Tensor) else type(cond).__name__
+            raise InputError(
+                f"cond is {what}; give the setting of each observation, ({x0.shape[0]}, {x0.shape[1]}, *setting)"
+            )
+        return cond
 
-def draw_roles(observations: Tensor, settings: Tensor, source: Source) -> Roles:
+
+def draw_roles(observed: Tensor, settings: Tensor, targets: int, contexts: int, source: Source) -> Roles:
     """Which observation of each group is which: all orders have equal chance.
 
     Args:
-        observations: (B, G, *shape), G at least 2.
+        observed: (B, G, *shape).
         settings: (B, G, *setting).
+        targets, contexts: how many of each, at most G together; the next is the novel one, if there is one.
         source: of the orders.
     """
-    b, g = observations.shape[:2]
-    order = source.draw(torch.empty(b, g, dtype=torch.float64), ROLES, uniform).argsort(1)
-    order, row = order.to(observations.device), torch.arange(b, device=observations.device)
-    target, context, *rest = (
-        (observations[row, order[:, i]], settings[row, order[:, i]]) for i in range(min(g, 3))
-    )
-    return Roles(target, context, rest[0] if rest else None)
+    b, g = observed.shape[:2]
+    order = source.draw(torch.empty(b, g, dtype=torch.float64), ROLES, uniform).argsort(1).to(observed.device)
+    row = torch.arange(b, device=observed.device)[:, None]
 
+    def part(first: int, last: int) -> Views:
+        places = order[:, first:last]
+        return Views(observed[row, places], settings[row, places])
 
-def _checked(x0: Tensor, cond: Tree, end: Tensor | None) -> Tensor:
-    """The settings (B, G, *setting)."""
-    # Plain conditions: this runs at every step, and a message is for the step that fails.
-    check_batch(x0)
-    if end is not None:
-        raise InputError("the settings of the observations go into cond=; leave end out")
-    if x0.ndim < 3 or x0.shape[1] < 2:
-        raise InputError(
-            f"the observations are {tuple(x0.shape)}; give groups (N, G, *shape) of at least G = 2 observations of one "
-            "signal: a single one cannot say what another would show"
-        )
-    if not isinstance(cond, Tensor) or cond.shape[:2] != x0.shape[:2]:
-        what = tuple(cond.shape) if isinstance(cond, Tensor) else type(cond).__name__
-        raise InputError(
-            f"cond is {what}; give the setting of each observation, ({x0.shape[0]}, {x0.shape[1]}, *setting)"
-        )
-    return cond
+    known = targets + contexts
+    return Roles(part(0, targets), part(targets, known), part(known, known + 1))
