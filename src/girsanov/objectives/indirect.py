@@ -128,24 +128,39 @@ class IndirectMatching:
                 f"IndirectMatching trains a denoiser that answers through a signal, and this is "
                 f"{type(model).__name__}; use inverse.ForwardModelDenoiser(network, renderer, process)"
             )
-        process = process_of(model, AffineConditional)  # type: ignore[arg-type]
         settings = self._checked(x0, cond, end)
-        source = as_source(generator)
-        roles = draw_roles(x0, settings, self.targets, self.contexts, source)
-        target = roles.target.observed
-        t = draw_times(named(self.times, TIMES, "law of times"), process, DATA_STD, target, source)
-        x = mix(process.values(t), target, None, source.draw(target, NOISE, process.law))
-        signal = model.signal(x, t, cond=self._seen(roles, source))
+        signal, roles, t = self.ask(model, x0, settings, as_source(generator))
 
         def error(views: Views) -> Tensor:
             return per_sample((model.render(signal, views.setting) - views.observed).square())
 
-        loss = self._weigh(error(roles.target), t, process)
+        loss = self._weigh(error(roles.target), t, model.process)
         if self.context:
             loss = loss + self.context * error(roles.context)
         if self.novel and roles.novel.observed.shape[1]:
             loss = loss + self.novel * error(roles.novel)
         return loss
+
+    def ask(
+        self, model: Indirect, x0: Tensor, settings: Tensor, source: Source
+    ) -> tuple[Tensor, Roles, Tensor]:
+        """Draw roles, times and noise, and ask for the signals, for a loss of one's own.
+
+        Args:
+            model: a `ForwardModelDenoiser`.
+            x0: groups (B, G, *shape).
+            settings: (B, G, *setting).
+            source: of the draws.
+
+        Returns:
+            The signals (B, *signal), the roles, and the times (B,).
+        """
+        process = process_of(model, AffineConditional)  # type: ignore[arg-type]
+        roles = draw_roles(x0, settings, self.targets, self.contexts, source)
+        target = roles.target.observed
+        t = draw_times(named(self.times, TIMES, "law of times"), process, DATA_STD, target, source)
+        x = mix(process.values(t), target, None, source.draw(target, NOISE, process.law))
+        return model.signal(x, t, cond=self._seen(roles, source)), roles, t
 
     def _seen(self, roles: Roles, source: Source) -> dict[str, Tensor]:
         """What the network is given; hidden contexts are hidden together."""
