@@ -143,6 +143,18 @@ def test_views_are_the_matrices_one_by_one():
             torch.testing.assert_close(laid[i, j], (matrix.T @ view[i, j]).reshape(1, 2, 3))
 
 
+def test_prox_has_the_least_cost():
+    """Its gradient vanishes, and it is S or shows y in the limits of ρ."""
+    setting, rho = torch.tensor([0, 4, 1]), torch.tensor([0.1, 1.0, 10.0], dtype=torch.float64)
+    signal, view = drawn(3, 1, 2, 3), drawn(3, 2, seed=1)
+    found = VIEWS.prox(signal, view, setting, rho).requires_grad_()
+    cost = (VIEWS(found, setting) - view).square().sum(1) + rho * (found - signal).flatten(1).square().sum(1)
+    (slope,) = torch.autograd.grad(cost.sum(), found)
+    torch.testing.assert_close(slope, torch.zeros_like(slope))
+    torch.testing.assert_close(VIEWS.prox(signal, view, setting, rho * 1e9), signal)
+    torch.testing.assert_close(VIEWS(VIEWS.prox(signal, view, setting, rho * 1e-9), setting), view)
+
+
 class Cut(nn.Module):
     def forward(self, signal, setting):
         return VIEWS(signal.detach(), setting)

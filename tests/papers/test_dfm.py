@@ -55,11 +55,11 @@ def test_the_regressor_does_not_see_what_is_drawn():
         net = dfm.Tomographer(0, blind=blind)
         torch.nn.init.normal_(net.net.network.head.weight, generator=torch.Generator().manual_seed(0))
         model = ForwardModelDenoiser(net, dfm.projector(), VP())
-        x = torch.randn(4, dfm.TARGETS, dfm.BINS, generator=torch.Generator().manual_seed(0))
+        x = torch.randn(4, 1, dfm.BINS, generator=torch.Generator().manual_seed(0))
         with torch.no_grad():
             a, b = model.signal(x, 0.2, cond=known.cond), model.signal(-x, 0.7, cond=known.cond)
         assert torch.equal(a, b) == blind
-    assert (known.targets != known.angles).all()
+    assert (known.drawn != known.angles).all()
     torch.testing.assert_close(known.observed, dfm.shown(known.truth, known.angles))
 
 

@@ -260,6 +260,22 @@ class LinearViews(nn.Module):
         laid = view[..., None, :] @ self._chosen(setting)
         return laid.reshape(*setting.shape, *self.shape)
 
+    def prox(self, signal: Tensor, view: Tensor, setting: Tensor, rho: Tensor) -> Tensor:
+        """The signal u of least |A u - y|² + ρ |u - S|², (B, *shape): S moved towards what shows y.
+
+        With ρ the variance of the noise of y over that of S, it is the posterior mean of a Gaussian S.
+
+        Args:
+            signal: S, (B, *shape).
+            view: y, (B, m).
+            setting: (B,).
+            rho: (B,), above 0.
+        """
+        chosen = self._chosen(setting)
+        missing = (view - self(signal, setting))[..., None]
+        gram = chosen @ chosen.mT + torch.diag_embed(rho[:, None].expand(-1, chosen.shape[1]))
+        return signal + (chosen.mT @ torch.linalg.solve(gram, missing)).reshape(signal.shape)
+
     def _chosen(self, setting: Tensor) -> Tensor:
         k = len(self.matrices)
         whole = not (setting.is_floating_point() or setting.is_complex() or setting.dtype == torch.bool)
