@@ -12,6 +12,7 @@ from girsanov.inverse.deep_variational import (
     score_surrogate,
 )
 from girsanov.inverse.diversity import Apart, furthest_points, representatives, uniformized
+from girsanov.inverse.forward_models import ForwardModelDenoiser, LinearViews, Renderer
 from girsanov.inverse.guided import DPS, PiGDM
 from girsanov.inverse.imputation import LAGS, Imputation, TableImputer, impute
 from girsanov.inverse.latent_transport import LatentTransport
@@ -76,6 +77,7 @@ __all__ = [
     "DifferentiableForwardModel",
     "Estimate",
     "FixedStart",
+    "ForwardModelDenoiser",
     "GammaPrecision",
     "GaussianNoise",
     "HiddenChowLiuTree",
@@ -85,6 +87,7 @@ __all__ = [
     "InputPerturbation",
     "LatentTransport",
     "Linear",
+    "LinearViews",
     "MCDropout",
     "MaskedFourier",
     "Measurement",
@@ -100,6 +103,7 @@ __all__ = [
     "RePaint",
     "Regeneration",
     "Regenerator",
+    "Renderer",
     "ScoreDVI",
     "Spectral",
     "TableImputer",
