@@ -51,7 +51,7 @@ SAME, NOWHERE = ONE[:, None].expand(-1, 3, -1), torch.zeros(32, 3)
 @pytest.mark.parametrize("weighting", [None, "min-snr"])
 def test_through_the_identity_the_first_term_is_score_matching_to_the_bit(weighting):
     """The groups hold one observation several times, so that it does not matter which is drawn."""
-    loss = IndirectMatching(context=0, novel=0, weighting=weighting)
+    loss = IndirectMatching(context_weight=0, novel_weight=0, weighting=weighting)
     plain = score_matching("data") if weighting is None else score_matching(weighting=weighting)
     ours = loss(MODEL, SAME, cond=NOWHERE, generator=Noise(1))
     theirs = plain(PLAIN, ONE[:, None], generator=Noise(1))
@@ -63,10 +63,14 @@ def test_through_the_identity_the_first_term_is_score_matching_to_the_bit(weight
 
 
 def test_equal_observations_have_equal_terms():
-    one = IndirectMatching(context=0, novel=0)(MODEL, SAME, cond=NOWHERE, generator=Noise(1))
-    all_three = IndirectMatching(context=0.5, novel=2)(MODEL, SAME, cond=NOWHERE, generator=Noise(1))
+    one = IndirectMatching(context_weight=0, novel_weight=0)(MODEL, SAME, cond=NOWHERE, generator=Noise(1))
+    all_three = IndirectMatching(context_weight=0.5, novel_weight=2)(
+        MODEL, SAME, cond=NOWHERE, generator=Noise(1)
+    )
     torch.testing.assert_close(all_three, 3.5 * one)
-    two = IndirectMatching(context=0.5, novel=2)(MODEL, SAME[:, :2], cond=NOWHERE[:, :2], generator=Noise(1))
+    two = IndirectMatching(context_weight=0.5, novel_weight=2)(
+        MODEL, SAME[:, :2], cond=NOWHERE[:, :2], generator=Noise(1)
+    )
     torch.testing.assert_close(two, 1.5 * one)  # no third observation, no third term
 
 
@@ -88,7 +92,7 @@ def test_only_the_target_is_noised_and_every_view_meets_its_setting():
     model = ForwardModelDenoiser(net, lambda signal, setting: signal, VP)
     n = 400
     settings = torch.arange(5.0, dtype=torch.float64).expand(n, 5) + 1
-    loss = IndirectMatching(context=10, novel=100)
+    loss = IndirectMatching(context_weight=10, novel_weight=100)
     found = loss(model, settings[..., None], cond=settings, generator=Noise(0))
     setting, known = net.cond["setting"][:, 0], net.cond["known"][:, 0] > 0
     context, placed = net.cond["context"][:, 0, 0], net.cond["context_setting"][:, 0]
@@ -218,8 +222,8 @@ SEEING = ForwardModelDenoiser(Recorded(), lambda s, k: LinearViews(MASKS)(s.expa
             InputError,
             "at least G = 4",
         ),
-        (lambda: IndirectMatching(context=-1), InputError, "context is -1"),
-        (lambda: IndirectMatching(novel=float("inf")), InputError, "novel is inf"),
+        (lambda: IndirectMatching(context_weight=-1), InputError, "context_weight is -1"),
+        (lambda: IndirectMatching(novel_weight=float("inf")), InputError, "novel_weight is inf"),
         (lambda: IndirectMatching(context_dropout=2), InputError, "context_dropout is 2"),
         (lambda: IndirectMatching(weighting="no"), UnknownName, "weighting 'no'"),
         (lambda: IndirectMatching(times="no"), UnknownName, "law of times 'no'"),

@@ -71,8 +71,8 @@ class IndirectMatching:
     Args:
         targets: observations that are noised, and drawn together later, at least 1.
         contexts: observations that the network is given, at least 1.
-        context: λ_c, at least 0.
-        novel: λ_n, at least 0; of no effect in groups without a further observation.
+        context_weight: λ_c, at least 0.
+        novel_weight: λ_n, at least 0; of no effect in groups without a further observation.
         context_dropout: the share of contexts hidden from the network, for generation without one and for
             classifier-free guidance.
         weighting: w times the squared error of the data: None for 1, or a name or function as in `score_matching`.
@@ -87,8 +87,8 @@ class IndirectMatching:
 
     targets: int = 1
     contexts: int = 1
-    context: float = 1.0
-    novel: float = 1.0
+    context_weight: float = 1.0
+    novel_weight: float = 1.0
     context_dropout: float = 0.1
     weighting: str | Weighting | None = None
     times: str | TimeLaw = "logistic"
@@ -100,7 +100,7 @@ class IndirectMatching:
                 isinstance(count, int) and count >= 1,
                 f"{name} is {count!r}; give a whole number of at least 1",
             )
-        for name in ("context", "novel"):
+        for name in ("context_weight", "novel_weight"):
             value = getattr(self, name)
             require(0 <= value < math.inf, f"{name} is {value}; give a finite weight of at least 0")
         share = self.context_dropout
@@ -135,10 +135,10 @@ class IndirectMatching:
             return per_sample((model.render(signal, views.setting) - views.observed).square())
 
         loss = self._weigh(error(roles.target), t, model.process)
-        if self.context:
-            loss = loss + self.context * error(roles.context)
-        if self.novel and roles.novel.observed.shape[1]:
-            loss = loss + self.novel * error(roles.novel)
+        if self.context_weight:
+            loss = loss + self.context_weight * error(roles.context)
+        if self.novel_weight and roles.novel.observed.shape[1]:
+            loss = loss + self.novel_weight * error(roles.novel)
         return loss
 
     def ask(
