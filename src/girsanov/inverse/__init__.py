@@ -11,7 +11,7 @@ from girsanov.inverse.deep_variational import (
     score_surrogate,
 )
 from girsanov.inverse.diversity import Apart, furthest_points, representatives, uniformized
-from girsanov.inverse.guided import DPS, PiGDM
+from girsanov.inverse.guided import DPS, PSLD, PiGDM
 from girsanov.inverse.imputation import LAGS, Imputation, TableImputer, impute
 from girsanov.inverse.latent_transport import LatentTransport
 from girsanov.inverse.linear import (
@@ -25,7 +25,12 @@ from girsanov.inverse.linear import (
     dense,
 )
 from girsanov.inverse.measurement import GaussianNoise, Measurement, PoissonNoise
-from girsanov.inverse.nonlinear import ClippedRange, DifferentiableForwardModel, PhaseRetrieval
+from girsanov.inverse.nonlinear import (
+    ClippedRange,
+    DifferentiableForwardModel,
+    LatentOperator,
+    PhaseRetrieval,
+)
 from girsanov.inverse.operators import Linear, MeasurementOperator, Spectral
 from girsanov.inverse.posterior import PosteriorSampler, posterior
 from girsanov.inverse.posterior_mean_flow import PosteriorMeanFlow
@@ -33,6 +38,7 @@ from girsanov.inverse.quick import dps, pigdm, smc
 from girsanov.inverse.regeneration import Regeneration, Regenerator, regeneration
 from girsanov.inverse.replacement import colorize, inpaint
 from girsanov.inverse.samples import PosteriorSamples
+from girsanov.inverse.second_order import STSL
 from girsanov.inverse.selection import Prior
 from girsanov.inverse.smc import SMC
 from girsanov.inverse.spectral import DDRM
@@ -58,7 +64,9 @@ __all__ = [
     "DDRM",
     "DPS",
     "LAGS",
+    "PSLD",
     "SMC",
+    "STSL",
     "Acquired",
     "ActiveSubsampling",
     "Apart",
@@ -81,6 +89,7 @@ __all__ = [
     "Imputation",
     "Inpainting",
     "InputPerturbation",
+    "LatentOperator",
     "LatentTransport",
     "Linear",
     "MCDropout",
