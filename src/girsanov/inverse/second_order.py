@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from girsanov.errors import choose, require
@@ -100,17 +101,23 @@ class STSL(LevelSampler):
     def gradient(self, way: Way, x: Tensor, t: float, draw: tuple[Source, int]) -> tuple[Tensor, Tensor]:
         """(x̂_0, ∇U), (R, *shape) both."""
         process: Interpolant = way.model.process
-        source, index = draw
+        if not self.trace_scale:
+            return steepest(way, x, t, lambda _, data: self.scale * misfit(way.measurement, data))
+        (source, index), h = draw, self.delta * process.gamma(t)
+        weight, probe = self.trace_scale * WEIGHTINGS[self.weighting](process, t), source.draw(x, index)
+
+        def score(point: Tensor, data: Tensor) -> Tensor:
+            return (process.alpha(t) * data - point) / process.gamma(t) ** 2
 
         def energy(point: Tensor, data: Tensor) -> Tensor:
-            total = self.scale * misfit(way.measurement, data)
-            if not self.trace_scale:
-                return total
-            weight = self.trace_scale * WEIGHTINGS[self.weighting](process, t)
-            score = (process.alpha(t) * data - point) / process.gamma(t) ** 2
-            probe = source.draw(x, index)[None]
-            return total + weight * score_trace(
-                way.model, point, t, probe, delta=self.delta, score=score, cond=way.cond
-            )
+            end = (probe * score(point, data)).flatten(1).sum(1)
+            return self.scale * misfit(way.measurement, data) - (weight / h) * end
 
-        return steepest(way, x, t, energy)
+        # The two ends of the difference one after the other: a single graph is in memory at a time, as in DPS.
+        data, gradient = steepest(way, x, t, energy)
+        with torch.enable_grad():
+            point = x.detach().requires_grad_()
+            here = score(x, data)
+            trace = score_trace(way.model, point, t, probe[None], delta=self.delta, score=here, cond=way.cond)
+            (other,) = torch.autograd.grad(weight * trace.sum(), point)
+        return data, gradient + other

@@ -253,7 +253,8 @@ def qualities(report: Report, task: str, seed: int, known: Latents, n: int) -> N
     report.kept.setdefault(task, []).append(found)
     if task not in report.kept.setdefault("pictures", {}):
         several = restored(known, m[slice(0, 7)], chosen["STSL"], seed + 1, 2 if n < 3 else 16)
-        rows = {"measured": m.operator.pinv(m.y), "PSLD": made["PSLD"]}  # type: ignore[attr-defined]
+        seen = m.y if m.y.shape == x.shape else TASKS[task].pinv(m.y)
+        rows = {"measured": seen, "PSLD": made["PSLD"]}
         rows |= {f"STSL, draw {i + 1}": several[:, i] for i in range(2)}
         spread = several.std(1)
         rows |= {"mean of 16": several.mean(1), "spread": 2 * spread / spread.max() - 1, "truth": x}
