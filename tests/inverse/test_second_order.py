@@ -85,6 +85,16 @@ def test_its_gradient_is_that_of_the_bound(weighting):
     assert ((found.mean(0) - wanted).abs() < error).all()
 
 
+def test_raw_is_cut_where_its_gradient_would_grow():
+    """Above a noise of a tenth it is 1 in the coordinates of VP; below, as bounded as "covariance"."""
+    process, weights = VP(), WEIGHTINGS
+    for t in (1e-3, 0.01, 0.02):
+        assert process.gamma(t) < 0.1
+        ratio = weights["raw"](process, t) / weights["covariance"](process, t)
+        assert ratio == pytest.approx(1e4 * process.alpha(t) ** 2)
+    assert weights["raw"](process, 0.3) == pytest.approx(1.0)
+
+
 @pytest.mark.parametrize("name", ["EDM", "flow"])
 @pytest.mark.parametrize("weighting", WEIGHTINGS)
 def test_every_process_moves_alike(name, weighting):
