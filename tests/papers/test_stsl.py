@@ -27,10 +27,12 @@ def test_the_judged_half_is_hidden_by_the_operator_alone():
     assert torch.equal(seen[:, :, :14], x[:, :, :14]) and float(seen[:, :, 14:].abs().max()) == 0
 
 
-def test_exact_draws_are_near_and_others_far():
-    near = stsl.far(0, None, 3, 40)
-    other = stsl.far(0, STSL(4, 1, 0.0, 0.0, eta=1.0), 3, 40)  # which ignores the measurement
-    assert len(near) == 3 and all(3 * a < b for a, b in zip(near, other, strict=True))
+def test_exact_draws_are_near_and_none_goes_astray():
+    known = stsl.truth(0, 3, 40)
+    other = stsl.drawn(known, STSL(4, 1, 0.0, 0.0, eta=1.0), 0)  # which ignores the measurement
+    near, far = stsl.distances(known, known.some), stsl.distances(known, other)
+    assert len(near) == 3 and all(3 * a < b for a, b in zip(near, far, strict=True))
+    assert stsl.astray(known, known.some) <= 0.02 and stsl.astray(known, other) > 0.5
 
 
 @pytest.mark.parametrize("better", [True, False])
@@ -38,9 +40,10 @@ def test_claims_follow_from_the_numbers(monkeypatch, better):
     report = Report(stsl.PAPER, BUDGETS["cpu"])
     plain = [0.1, 0.2, 0.15, 0.12]
     other = [(0.97 if better else 1.03) * v - 1e-4 * i for i, v in enumerate(plain)]
-    found = {0.0: plain, 0.3: other}
-    monkeypatch.setattr(stsl, "far", lambda seed, one, *sizes: found[one.trace_scale] if one else [0.03])
-    stsl.second_order(report, 0, STSL(trace_scale=0.3), 4, 8)
+    monkeypatch.setattr(stsl, "drawn", lambda known, one, seed: known.some + one.trace_scale)
+    found = {0.3: other, 0.0: plain}
+    monkeypatch.setattr(stsl, "distances", lambda known, x: found[round(float((x - known.some).mean()), 6)])
+    stsl.second_order(report, 0, STSL(trace_scale=0.3), 4, 2)
     ours, theirs = report.numbers["the trace matters"][0]
     assert (ours, theirs) == pytest.approx((sum(other) / 4, sum(plain) / 4))
     assert (report.numbers["and not by chance"][0][0] < 0.05) == better
