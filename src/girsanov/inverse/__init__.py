@@ -14,6 +14,7 @@ from girsanov.inverse.deep_variational import (
 from girsanov.inverse.diversity import Apart, furthest_points, representatives, uniformized
 from girsanov.inverse.forward_models import ForwardModelDenoiser, LinearViews, Renderer
 from girsanov.inverse.guided import DPS, PiGDM
+from girsanov.inverse.guided import DPS, PSLD, PiGDM
 from girsanov.inverse.imputation import LAGS, Imputation, TableImputer, impute
 from girsanov.inverse.latent_transport import LatentTransport
 from girsanov.inverse.linear import (
@@ -27,7 +28,12 @@ from girsanov.inverse.linear import (
     dense,
 )
 from girsanov.inverse.measurement import GaussianNoise, Measurement, PoissonNoise
-from girsanov.inverse.nonlinear import ClippedRange, DifferentiableForwardModel, PhaseRetrieval
+from girsanov.inverse.nonlinear import (
+    ClippedRange,
+    DifferentiableForwardModel,
+    LatentOperator,
+    PhaseRetrieval,
+)
 from girsanov.inverse.operators import Linear, MeasurementOperator, Spectral
 from girsanov.inverse.posterior import PosteriorSampler, posterior
 from girsanov.inverse.posterior_mean_flow import PosteriorMeanFlow
@@ -35,6 +41,7 @@ from girsanov.inverse.quick import dps, pigdm, smc
 from girsanov.inverse.regeneration import Regeneration, Regenerator, regeneration
 from girsanov.inverse.replacement import colorize, inpaint
 from girsanov.inverse.samples import PosteriorSamples
+from girsanov.inverse.second_order import STSL
 from girsanov.inverse.selection import Prior
 from girsanov.inverse.smc import SMC
 from girsanov.inverse.spectral import DDRM
@@ -60,7 +67,9 @@ __all__ = [
     "DDRM",
     "DPS",
     "LAGS",
+    "PSLD",
     "SMC",
+    "STSL",
     "Acquired",
     "ActiveSubsampling",
     "Apart",
@@ -85,6 +94,7 @@ __all__ = [
     "Imputation",
     "Inpainting",
     "InputPerturbation",
+    "LatentOperator",
     "LatentTransport",
     "Linear",
     "LinearViews",
