@@ -13,7 +13,6 @@ from girsanov.inverse.deep_variational import (
 )
 from girsanov.inverse.diversity import Apart, furthest_points, representatives, uniformized
 from girsanov.inverse.forward_models import ForwardModelDenoiser, LinearViews, Renderer
-from girsanov.inverse.guided import DPS, PiGDM
 from girsanov.inverse.guided import DPS, PSLD, PiGDM
 from girsanov.inverse.imputation import LAGS, Imputation, TableImputer, impute
 from girsanov.inverse.latent_transport import LatentTransport

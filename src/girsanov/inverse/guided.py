@@ -35,10 +35,8 @@ from functools import partial
 
 from torch import Tensor
 
-from girsanov.errors import require
-from girsanov.inverse.covariance import DataCovariance
-from girsanov.inverse.measurement import Measurement
 from girsanov.errors import Unsuitable, require
+from girsanov.inverse.covariance import DataCovariance
 from girsanov.inverse.measurement import Measurement
 from girsanov.inverse.nonlinear import Coder, LatentOperator
 from girsanov.inverse.operators import Linear
