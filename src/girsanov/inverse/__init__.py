@@ -1,6 +1,6 @@
 """Restoring what was measured: operators, posterior samplers, guesses made better, speech, tables with holes."""
 
-from girsanov.inverse.active import Acquired, ActiveSubsampling, acquisition_score
+from girsanov.inverse.active import Acquired, ActiveSubsampling, acquisition_score, columns, pixels
 from girsanov.inverse.boundary import FixedStart, select_start
 from girsanov.inverse.circuits import HiddenChowLiuTree, fit_tree
 from girsanov.inverse.deep_variational import (
@@ -19,6 +19,7 @@ from girsanov.inverse.linear import (
     CircularBlur,
     Colorization,
     DenseOperator,
+    Fourier,
     Identity,
     Inpainting,
     MaskedFourier,
@@ -74,6 +75,7 @@ __all__ = [
     "DifferentiableForwardModel",
     "Estimate",
     "FixedStart",
+    "Fourier",
     "GammaPrecision",
     "GaussianNoise",
     "HiddenChowLiuTree",
@@ -108,6 +110,7 @@ __all__ = [
     "bayescap",
     "blind_noise_level",
     "colorize",
+    "columns",
     "dense",
     "dps",
     "enhance",
@@ -119,6 +122,7 @@ __all__ = [
     "impute",
     "inpaint",
     "pigdm",
+    "pixels",
     "posterior",
     "regeneration",
     "representatives",

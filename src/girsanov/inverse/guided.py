@@ -19,12 +19,14 @@ Oracle: ∇ log p(y | x_t) of Gaussian data (tests/inverse/test_posterior_sample
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
 import torch
 from torch import Tensor
 
+from girsanov.denoiser import AbstractDenoiser
 from girsanov.errors import require
 from girsanov.inverse.operators import Linear
 from girsanov.inverse.steps import (
@@ -38,7 +40,9 @@ from girsanov.inverse.steps import (
     spans,
     step,
 )
+from girsanov.noise import Source
 from girsanov.solvers.grids import Times
+from girsanov.typing import Tree
 
 
 @dataclass(frozen=True)
@@ -64,20 +68,33 @@ class DPS(LevelSampler):
     def descend(self, way: Way, x: Tensor) -> Tensor:
         """Draws (R, *shape) from the states x of the reference law."""
         model, measurement, times, source, cond = way
-        process = model.process
-        for i, (t, s) in spans(times):
-            with torch.enable_grad():
-                point = x.detach().requires_grad_()
-                data = model.data(point, t, cond=cond)
-                check(data.detach(), t)
-                size = measurement.residual(data).flatten(1).norm(dim=1).sum()
-                (gradient,) = torch.autograd.grad(size, point)
-            new = step(process, x, data.detach(), (t, s), self.eta, (source, i))
-            # ζ is a length where α² + γ² = 1; elsewhere both ends of the step are brought there.
-            before = (process.alpha(t) ** 2 + process.gamma(t) ** 2) ** 0.5
-            after = (process.alpha(s) ** 2 + process.gamma(s) ** 2) ** 0.5
-            x = new - (self.scale * before * after) * gradient
+        for i, span in spans(times):
+            x, _ = self.move(model, x, span, measurement.residual, (source, i), cond)
         return x
+
+    def move(
+        self,
+        model: AbstractDenoiser,
+        x: Tensor,
+        span: tuple[float, float],
+        residual: Callable[[Tensor], Tensor],
+        draw: tuple[Source, int],
+        cond: Tree = None,
+    ) -> tuple[Tensor, Tensor]:
+        """One guided step over (t, s), and x̂_0; `residual` takes x̂_0 to what it leaves unexplained, (R, ...)."""
+        process, (t, s) = model.process, span
+        with torch.enable_grad():
+            point = x.detach().requires_grad_()
+            data = model.data(point, t, cond=cond)
+            check(data.detach(), t)
+            size = residual(data).flatten(1).norm(dim=1).sum()
+            (gradient,) = torch.autograd.grad(size, point)
+        data = data.detach()
+        new = step(process, x, data, span, self.eta, draw)
+        # ζ is a length where α² + γ² = 1; elsewhere both ends of the step are brought there.
+        before = (process.alpha(t) ** 2 + process.gamma(t) ** 2) ** 0.5
+        after = (process.alpha(s) ** 2 + process.gamma(s) ** 2) ** 0.5
+        return new - (self.scale * before * after) * gradient, data
 
 
 @dataclass(frozen=True)
