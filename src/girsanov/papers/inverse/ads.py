@@ -1,0 +1,351 @@
+"""Active diffusion subsampling (Nolan, Stevens, van Nierop & van Sloun, 2024).
+
+Idea: the particles of one reverse diffusion disagree where a measurement would tell most; measure there next, and go on.
+Stand-in: 4,000 digits of MNIST at their 28×28 pixels to train on, for 60,000 at 32×32, and 16 others a seed to restore. For
+knees of fastMRI at 128×128, slices of a brain template at 48×48, turned, zoomed, in other contrasts and with a smooth phase;
+the slices restored lie in a band that was not trained on. U-Nets of 330,000 parameters that see 4×4 pixels as one, and
+64 steps for 1,000 and 10,000. Particles, schedule, ω, σ, the shares of the steps in which measurements are taken and the
+data consistency of images are the paper's. One network for all seeds; a seed is one of digits, masks and particles. Whether
+choosing beats fixed masks can be judged here; the tables on fastMRI cannot.
+A mask ranked by variance is the same for every digit: the pixels that vary most over the training digits. The reference code
+draws masks with these variances as weights; their errors are told beside the verdict.
+Source: arXiv 2406.14388; settings as in active-diffusion-subsampling/ads.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from girsanov import data, networks
+from girsanov.denoiser import Denoiser
+from girsanov.inverse import (
+    DPS,
+    Acquired,
+    ActiveSubsampling,
+    Fourier,
+    Identity,
+    MeasurementOperator,
+    columns,
+    pixels,
+)
+from girsanov.noise import Noise, uniform
+from girsanov.objectives import score_matching
+from girsanov.papers import brains
+from girsanov.papers.base import Bar, Budget, Claim, Paper
+from girsanov.papers.estimators import Patched
+from girsanov.papers.plots import band, heat, ink, named_ticks, tiled
+from girsanov.papers.report import PALETTE, Report, canvas
+from girsanov.processes import CosineVP
+from girsanov.solvers import grid
+from girsanov.training import Training, fit
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+DIGIT, BRAIN = (1, 28, 28), (2, brains.SIDE, brains.SIDE)
+PIXELS, MIDDLE, LINES = (10, 25, 50), 25, brains.SIDE // 4
+STEPS, N, POWER = 64, 16, 2.0
+START, LAST = 0.987, 1.11
+"""Between shares of the signal of 0.02 and 0.95, equal steps of the angle."""
+
+RANDOM, RANKED = (
+    Claim(
+        name=f"25 pixels, {name}",
+        says=f"With 25 of 784 pixels measured, choosing them has at most {times:g} times the error of {against}.",
+        source="Experiments on MNIST, pixels",
+        unit="mean absolute error of the mean, values in [-1, 1]",
+        against=against,
+        bar=Bar("<=", times=times),
+        over="mean",
+    )
+    for name, against, times in (
+        ("random", "random ones", 0.85),
+        ("data variance", "those that vary most in the data", 0.95),
+    )
+)
+OTHERS = {
+    m: Claim(
+        name=f"{m} pixels",
+        says=f"With {m} pixels choosing is at most 2 % worse than the better of both.",
+        source="Experiments on MNIST, pixels",
+        unit="mean absolute error of the mean, values in [-1, 1]",
+        against="the better fixed mask",
+        bar=Bar("<=", times=1.02),
+        over="mean",
+    )
+    for m in PIXELS
+    if m != MIDDLE
+}
+SCAN = Claim(
+    name="a quarter of k-space",
+    says="With a quarter of the columns of k-space, choosing them is better by 0.01.",
+    source="Experiments on fastMRI, 4× acceleration",
+    unit="structural similarity of magnitudes",
+    against="the better of centre with equispaced and with random lines of variable density",
+    bar=Bar(">=", times=1.0, plus=0.01),
+    over="mean",
+)
+FALLS = Claim(
+    name="uncertainty falls",
+    says="From one measurement to the next the variance of the particles falls.",
+    source="Abstract: progressively decreasing its uncertainty",
+    unit="Kendall's τ of variance and number of pixels, up to 25",
+    bar=Bar("<=", plus=-0.9),
+)
+
+
+FIXED = ("random", "data variance", "drawn by variance")
+
+
+class Setting(NamedTuple):
+    """What is measured of what, and how; the numbers are the paper's."""
+
+    operator: MeasurementOperator
+    candidates: Tensor
+    scale: float
+    sigma: float
+    window: tuple[float, float]
+    consistent: bool
+
+
+DIGITS = Setting(Identity(DIGIT), pixels(DIGIT), 2.0, 10.0, (0.0, 0.8), False)
+SCANS = Setting(Fourier(BRAIN), columns(BRAIN), 0.85, 50.0, (0.005, 0.25), True)
+
+
+class Size(NamedTuple):
+    """Training steps, images a seed, particles, sampling steps; pixels and columns that are measured."""
+
+    training: int
+    n: int
+    particles: int
+    steps: int
+    pixels: tuple[int, ...] = PIXELS
+    lines: int = LINES
+
+
+def digits(n: int, *, seed: int | None = None) -> Tensor:
+    """The digits to train on, or n that only this seed has to restore, (N, 1, 28, 28)."""
+    x, _ = data.mnist5k()
+    x = x[Noise(0).draw(torch.empty(len(x), 1, dtype=torch.float64), 0, uniform)[:, 0].argsort()]
+    return x[:n] if seed is None else x[4000 + 50 * seed :][:n]
+
+
+def trained(x: Tensor, steps: int, batch_size: int) -> Denoiser:
+    """A denoiser of images (N, C, H, W) whose sides four divides."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        net = Patched(networks.UNet(16 * x.shape[1], width=32, levels=(1, 2), blocks=1), 4)
+    model = Denoiser(net, CosineVP(), predicts="data", data_std=float(x.std()), shape=tuple(x.shape[1:]))
+    settings = Training(batch_size=batch_size, lr=2e-3, ema=0.995, validation=0, seed=0, progress=False)
+    fit(model, score_matching(), x, steps=steps, config=settings)
+    return model.eval()
+
+
+def measured(
+    setting: Setting,
+    model: Denoiser,
+    truth: Tensor,
+    size: Size,
+    *,
+    budget: int,
+    first: Tensor | None,
+    seed: int,
+) -> Acquired:
+    """Particles of every image of `truth`, from measurements that are chosen (`budget`) or fixed (`first`)."""
+    guidance = DPS(scale=setting.scale, eta=0.0, grid=grid("uniform", size.steps, start=START, last=LAST))
+    sampler = ActiveSubsampling(
+        budget,
+        size.particles,
+        guidance,
+        setting.window,
+        sigma=setting.sigma,
+        consistent=setting.consistent,
+    )
+    y = setting.operator(truth)
+    return sampler(
+        model,
+        setting.operator,
+        setting.candidates,
+        lambda _: y,
+        len(truth),
+        first=first,
+        generator=Noise(seed),
+    )
+
+
+def masks(n: int, m: int, variance: Tensor, source: Noise) -> dict[str, Tensor]:
+    """Fixed pixels by name: one mask for each of n digits, (n, m), or for all, (m,)."""
+    u = source.draw(torch.empty(n, len(variance), dtype=torch.float64), 0, uniform).clamp(min=1e-12)
+    return {
+        "random": u.argsort(1)[:, :m],
+        "data variance": variance.argsort(descending=True)[:m],
+        "drawn by variance": (-u.log() / variance).argsort(1)[:, :m],
+    }
+
+
+def error(found: Acquired, truth: Tensor) -> float:
+    """The mean absolute error of the particles' mean."""
+    return float((found.x.mean(1) - truth).abs().mean())
+
+
+def kendall(values: Tensor) -> float:
+    """Kendall's τ of values (T,) with their index: rising pairs less falling ones, as a share."""
+    from scipy.stats import kendalltau  # takes a second
+
+    return float(kendalltau(range(len(values)), values.numpy()).statistic)
+
+
+def on_digits(report: Report, model: Denoiser, variance: Tensor, size: Size, seed: int) -> None:
+    """Chosen against fixed pixels."""
+    truth = digits(size.n, seed=seed)
+    errors: dict[int, dict[str, float]] = {}
+    for m, count in zip(PIXELS, size.pixels, strict=True):
+        found = {
+            name: measured(DIGITS, model, truth, size, budget=0, first=mask, seed=seed)
+            for name, mask in masks(size.n, count, variance, Noise(seed).child(m)).items()
+        }
+        found["chosen"] = measured(DIGITS, model, truth, size, budget=count, first=None, seed=seed)
+        errors[m] = {name: error(one, truth) for name, one in found.items()}
+        report.kept.setdefault("spread", []).append((seed, m, float(found["chosen"].x.var(1).mean())))
+        if m == MIDDLE:
+            falling = found["chosen"].variance.mean(0)
+            report.add(FALLS, seed, ours=kendall(falling))
+            report.kept.setdefault("variance", []).append(falling.tolist())
+            report.kept.setdefault("digits", (truth, found))
+    report.kept.setdefault("errors", []).append(errors)
+    fixed = {m: min(errors[m]["random"], errors[m]["data variance"]) for m in PIXELS}
+    report.add(RANDOM, seed, ours=errors[MIDDLE]["chosen"], baseline=errors[MIDDLE]["random"])
+    report.add(RANKED, seed, ours=errors[MIDDLE]["chosen"], baseline=errors[MIDDLE]["data variance"])
+    for m, claim in OTHERS.items():
+        report.add(claim, seed, ours=errors[m]["chosen"], baseline=fixed[m])
+
+
+def on_scans(report: Report, model: Denoiser, size: Size, seed: int) -> None:
+    """Chosen columns of k-space, after the centre line, against fixed ones."""
+    n, lines = size.n // 2, size.lines
+    truth = brains.images(n, Noise(seed).child(1), fresh=True)
+    centre = max(1, lines // 3)
+    fixed = {
+        "equispaced": brains.equispaced(lines, centre),
+        "variable density": brains.variable(n, lines, centre, POWER, Noise(seed).child(2)),
+    }
+    found = {
+        name: measured(SCANS, model, truth, size, budget=0, first=mask, seed=seed)
+        for name, mask in fixed.items()
+    }
+    first = torch.tensor([0])
+    found["chosen"] = measured(SCANS, model, truth, size, budget=lines - 1, first=first, seed=seed)
+    alike = {
+        name: brains.ssim(brains.magnitude(one.x).mean(1), brains.magnitude(truth))
+        for name, one in found.items()
+    }
+    report.add(SCAN, seed, ours=alike["chosen"], baseline=max(alike[name] for name in fixed))
+    report.kept.setdefault("alike", []).append(alike)
+    report.kept.setdefault("scans", (truth, found))
+
+
+def run(budget: Budget) -> Report:
+    report = Report(PAPER, budget)
+    size = budget.pick(smoke=Size(2, 4, 2, 8, (1, 2, 5), 3), cpu=Size(1500, N, 16, STEPS))
+    x = digits(4000)
+    model, variance = trained(x, size.training, 64), x.flatten(1).double().var(0)
+    for seed in budget.seeds:
+        on_digits(report, model, variance, size, seed)
+    model = trained(brains.images(3000, Noise(0)), size.training * 2 // 3, 32)
+    for seed in budget.seeds:
+        on_scans(report, model, size, seed)
+    remark(report)
+    return report
+
+
+def remark(report: Report) -> None:
+    """What the verdicts do not say."""
+
+
+def figure(report: Report) -> Figure:
+    drawn, (left, middle, right) = canvas(report, panels=3, height=4.4, equal=(0, 1))
+    low, high = right.get_position().y0, right.get_position().y1
+    left.set_position((0.03, low, 0.46, high - low))
+    middle.set_position((0.51, low, 0.22, high - low))
+    right.set_position((0.79, low + 0.56 * (high - low), 0.19, 0.44 * (high - low)))
+    below = drawn.add_axes((0.79, low, 0.19, 0.36 * (high - low)))
+    digit_sheet(left, report)
+    scan_sheet(middle, report)
+    for name, colour in zip(("chosen", *FIXED), PALETTE, strict=False):
+        band(
+            right,
+            PIXELS,
+            [[e[m][name] for m in PIXELS] for e in report.kept["errors"]],
+            label=name,
+            color=colour,
+        )
+    right.set_title("error by pixels measured", fontsize=9)
+    named_ticks(right, PIXELS)
+    right.set_ylim(bottom=0)
+    right.legend(fontsize=7, frameon=False)
+    for falling in report.kept["variance"]:
+        below.plot(falling, color=PALETTE[0], lw=1.2)
+    below.spines[["top", "right"]].set_visible(False)
+    below.tick_params(labelsize=8)
+    below.set_title("variance of the particles while measuring", fontsize=9)
+    below.set_xlabel("pixels measured", fontsize=8.5)
+    return drawn
+
+
+def digit_sheet(ax: Axes, report: Report) -> None:
+    """The truth; where was measured, and mean and spread of the particles, for chosen pixels and for random ones."""
+    truth, found = report.kept["digits"]
+    most = max(float(found[name].x.std(1).max()) for name in ("chosen", "random"))
+    rows = []
+    for i in range(min(6, len(truth))):
+        row = [ink(truth[i, 0])]
+        for name in ("chosen", "random"):
+            x, order, known, _ = (v[i] for v in found[name])
+            row.append(places(ink(truth[i, 0]), known[0], order))
+            row += [ink(x.mean(0)[0]), heat(x.std(0)[0] / most)]
+        rows.append(row)
+    tiled(ax, rows, ("truth", "chosen", "mean", "spread", "random", "mean", "spread"))
+
+
+def scan_sheet(ax: Axes, report: Report) -> None:
+    """The columns that were measured, over the power of k-space; the particles' mean, and its error."""
+    truth, found = report.kept["scans"]
+    size = brains.magnitude(truth[0])
+    means = {name: brains.magnitude(one.x[0]).mean(0) for name, one in found.items()}
+    most = max(float((mean - size).abs().max()) for mean in means.values())
+    power = brains.magnitude(SCANS.operator(truth[:1]))[0].clamp(min=1e-2).log()
+    power = 2 * (power - power.min()) / (power.max() - power.min()) - 1
+    rows = [[centred(ink(power)), ink(-2 * size + 1), torch.ones(*size.shape, 3)]]
+    for name, mean in means.items():
+        where = places(ink(power), found[name].known[0, 0], None)
+        rows.append([centred(where), ink(-2 * mean + 1), heat((mean - size).abs() / most)])
+    tiled(ax, rows, ("k-space", "image", "error"))
+    side = brains.SIDE + 2
+    ax.set_yticks([side * (k + 0.5) for k in range(len(rows))], ["truth", *means], rotation=90, va="center")
+
+
+def centred(picture: Tensor) -> Tensor:
+    """A picture of k-space (H, W, 3) with the centre in the middle."""
+    return torch.fft.fftshift(picture, dim=(0, 1))
+
+
+def places(picture: Tensor, known: Tensor, order: Tensor | None) -> Tensor:
+    """A faded picture (H, W, 3) with what is known (H, W) in colour; chosen pixels from early, dark, to late, light."""
+    drawn = 1 - 0.35 * (1 - picture)
+    drawn[known] = torch.tensor([0.82, 0.45, 0.18])
+    if order is not None and len(order):
+        drawn.flatten(0, 1)[order] = heat(torch.linspace(0.1, 0.9, len(order)), "viridis")
+    return drawn
+
+
+PAPER = Paper(
+    slug="ads",
+    title="Active diffusion subsampling (Nolan, Stevens, van Nierop & van Sloun, 2024)",
+    claims=(RANDOM, RANKED, *OTHERS.values(), SCAN, FALLS),
+    run=run,
+    figure=figure,
+)
