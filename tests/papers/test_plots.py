@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-
 from matplotlib.figure import Figure
 
 from girsanov.papers.plots import heat, ink, sheet, slope, tiled
