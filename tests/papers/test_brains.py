@@ -11,8 +11,8 @@ def test_images_are_magnitudes_with_a_phase_and_test_slices_are_apart():
     x = brains.images(20, Noise(0))
     assert x.shape == (20, 2, 48, 48)
     size = brains.magnitude(x)
-    assert size.min() >= 0 and size.max() <= 1 and (size.amax((1, 2)) > 0.5).all()
-    assert x[:, 1].abs().max() > 0.3  # not real
+    assert size.min() >= 0 and size.max() <= brains.BRIGHT and (size.amax((1, 2)) > 0.5 * brains.BRIGHT).all()
+    assert x[:, 1].abs().max() > 0.3 * brains.BRIGHT  # not real
     assert torch.equal(x, brains.images(20, Noise(0)))
     inner = set(range(brains.BAND.start, brains.BAND.stop))
     assert len(inner) == 20 and not torch.equal(x, brains.images(20, Noise(0), fresh=True))

@@ -22,6 +22,9 @@ SIDE = 48
 BAND = range(66, 86)
 """The slices, 1 mm each, that belong to the test alone."""
 
+BRIGHT = 2.5
+"""The largest magnitude, for a standard deviation near that of images in [-1, 1]."""
+
 PHASE = 0.6
 """The standard deviation of the phase, in radians."""
 
@@ -46,7 +49,7 @@ def images(n: int, source: Noise, *, fresh: bool = False) -> Tensor:
     turn = torch.stack([torch.stack([side * c, -s, across], 1), torch.stack([side * s, c, down], 1)], 1)
     places = F.affine_grid(turn, [n, 1, SIDE, SIDE], align_corners=False)
     size = F.grid_sample(picked, places, align_corners=False).clamp(0, 1)
-    size = size ** (0.6 + 1.2 * u[:, 6]).reshape(-1, 1, 1, 1)
+    size = BRIGHT * size ** (0.6 + 1.2 * u[:, 6]).reshape(-1, 1, 1, 1)
     coarse = source.draw(torch.empty(n, 1, 4, 4), 1)
     phase = PHASE * F.interpolate(coarse, size=(SIDE, SIDE), mode="bicubic", align_corners=False)
     return torch.cat([size * phase.cos(), size * phase.sin()], 1)

@@ -113,7 +113,7 @@ class Setting(NamedTuple):
 
 
 DIGITS = Setting(Identity(DIGIT), pixels(DIGIT), 2.0, 10.0, (0.0, 0.8), False)
-SCANS = Setting(Fourier(BRAIN), columns(BRAIN), 0.85, 50.0, (0.005, 0.25), True)
+SCANS = Setting(Fourier(BRAIN), columns(BRAIN), 17.0, 50.0, (0.005, 0.25), True)
 
 
 class Size(NamedTuple):
@@ -333,8 +333,8 @@ def digit_sheet(ax: Axes, report: Report) -> None:
 def scan_sheet(ax: Axes, report: Report) -> None:
     """The columns that were measured, over the power of k-space; the particles' mean, and its error."""
     truth, found = report.kept["scans"]
-    size = brains.magnitude(truth[0])
-    means = {name: brains.magnitude(one.x[0]).mean(0) for name, one in found.items()}
+    size = brains.magnitude(truth[0]) / brains.BRIGHT
+    means = {name: brains.magnitude(one.x[0]).mean(0) / brains.BRIGHT for name, one in found.items()}
     most = max(float((x - size).abs().max()) for x in means.values())
     power = brains.magnitude(SCANS.operator(truth[:1]))[0].clamp(min=1e-2).log()
     power = 2 * (power - power.min()) / (power.max() - power.min()) - 1
