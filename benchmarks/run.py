@@ -39,7 +39,7 @@ core; what it trains and scores is kept under `runs/`. Solvers side by side: [th
 """
 
 
-SHARED = ("common", "run", "problems", "fashion", "solver_page", "peer_deepinv")
+SHARED = ("common", "run", "problems", "fashion", "solver_page", "peer_deepinv", "peer_kdiffusion")
 """What is no benchmark by itself."""
 
 

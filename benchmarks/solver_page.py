@@ -20,7 +20,7 @@ Errors = dict[str, dict[int, float]]
 DOCS = Path(__file__).parent.parent / "docs"
 SHOWN = {
     "ddim": "#9aa0a6", "heun": "#c2a83e", "deis-tab3": "#d1713b", "deis-ipndm4": "#8e4fa8", "dpm-multistep-2m": "#3b8f68",
-    "unipc-3-bh2": "#2a5caa", "recommended": "#000000", "diffusers, best": "#c0392b", "searched": "#12b5cb",
+    "unipc-3-bh2": "#2a5caa", "recommended": "#000000", "diffusers, best": "#c0392b", "k-diffusion, best": "#e67e9b", "searched": "#12b5cb",
     "best affine plan": "#000000",
 }  # fmt: skip
 BOUND = "best affine plan"
@@ -30,8 +30,8 @@ TEXT = """# The solver benchmark
 How well each solver samples for the same number of network calls, on three problems of the size of a CPU: exact
 Gaussian data, an exact mixture, and a trained network. Lower is better; the best of each column is bold. On P1 and P2
 every solver takes the grid that was best on other photographs or noises than it is judged on, and so does the best of
-100-odd configurations of diffusers; they run on the DDPM chain (1,000 βs from 1e-4 to 2e-2) down to 0. Written
-by `python benchmarks/solvers.py --docs`, girsanov {version}, {date}.
+100-odd configurations of diffusers, and of the samplers and grids of k-diffusion; they run on the DDPM chain (1,000 βs from
+1e-4 to 2e-2) down to 0. Written by `python benchmarks/solvers.py --docs`, girsanov {version}, {date}.
 
 ![Error against network calls](figures/solver-benchmark.png)
 
@@ -195,7 +195,7 @@ def write(p1: Errors, p2: Errors) -> None:
     p3 = leaderboard.board()
     draw(p1, p2, p3).savefig(DOCS / "figures" / "solver-benchmark.png", dpi=120)
     strip(p3).savefig(DOCS / "figures" / "solver-benchmark-pictures.png", dpi=120)
-    last = ("diffusers, best", "searched", BOUND, "rational bound")
+    last = ("diffusers, best", "k-diffusion, best", "searched", BOUND, "rational bound")
     gaps = {name: {n: v / p1[BOUND][n] for n, v in row.items()} for name, row in p1.items()}
     tables = {"p1": columns(p1, last), "gaps": columns(gaps, last), "p2": columns(p2, last)}
     told = {"version": __version__, "date": datetime.date.today().isoformat()}

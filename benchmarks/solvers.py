@@ -5,7 +5,7 @@ mixture of 64 Gaussians fitted to Fashion-MNIST, with its exact score. Each solv
 other photographs and other noises than it is judged on, and so does the peer, the best configuration of diffusers.
 
 Both run on the DDPM chain that diffusers has, from its last ᾱ to 0, where every solver ends with the denoiser's
-answer. The third problem, pictures, is leaderboard.py.
+answer. k-diffusion's samplers run there too where it is installed (peer_kdiffusion.py). The third problem, pictures, is leaderboard.py.
 
     python benchmarks/solvers.py [--json] [--docs]      --docs writes docs/solver-benchmark.md and its figure
 """
@@ -16,8 +16,10 @@ import contextlib
 import math
 import sys
 from collections.abc import Callable, Iterable
-from functools import cache
+from functools import cache, partial
+from importlib.metadata import version
 
+import peer_kdiffusion
 import torch
 from common import Result, main
 from problems import JUDGED_ON, SEARCHED_ON, garments, searched, spectrum
@@ -31,8 +33,12 @@ from girsanov.solvers import Endpoints, Plan, grid
 from girsanov.solvers.search import named_plans
 
 P1_CALLS, P2_CALLS = (3, 4, 5, 6, 7, 8, 10, 15, 20), (5, 7, 10, 20)
-DIFFUSERS, SEARCHED, AFFINE, RATIONAL = "diffusers, best", "searched", "best affine plan", "rational bound"
-BOUNDS = (DIFFUSERS, SEARCHED, AFFINE, RATIONAL)
+DIFFUSERS, K_DIFFUSION = "diffusers, best", "k-diffusion, best"
+SEARCHED, AFFINE, RATIONAL = "searched", "best affine plan", "rational bound"
+BOUNDS = (DIFFUSERS, K_DIFFUSION, SEARCHED, AFFINE, RATIONAL)
+
+TIE = 1.001
+"""Our bar: where the peer has the same solver, its rounding decides."""
 
 Errors = dict[str, dict[int, float]]
 """By solver and number of calls."""
@@ -68,30 +74,51 @@ def table(calls: Iterable[int], known: Judge, fresh: Judge) -> Errors:
     return errors
 
 
-def best_of_diffusers(calls: int, known: Judge, fresh: Judge) -> tuple[str, float]:
-    """The configuration that does best on the known problem, and its error on the fresh one."""
+def peers(calls: int) -> dict[str, dict[str, Sampler]]:
+    """Every configuration of every peer, by the peer and its own name."""
     options = {label: (make, steps) for label, make, steps in schedulers(calls, to_zero=True)}
 
-    def judged(by: Judge, label: str) -> float:
+    def run(label: str, model: AbstractDenoiser, x: Tensor) -> Tensor:
         make, steps = options[label]
-        return by(lambda model, x: peer_end(model, x, make(), steps))
+        return peer_end(model, x, make(), steps)
 
+    found = {DIFFUSERS: {label: partial(run, label) for label in options}}
+    if peer_kdiffusion.installed():
+        found[K_DIFFUSION] = dict(peer_kdiffusion.samplers(calls, PROCESS))
+    return found
+
+
+def best_of(options: dict[str, Sampler], known: Judge, fresh: Judge) -> tuple[str, float]:
+    """The configuration that does best on the known problem, and its error on the fresh one."""
     chosen, least = "", math.inf
-    for label in options:
+    for label, sampler in options.items():
         with contextlib.suppress(ValueError, NotImplementedError, TypeError, IndexError):
-            error = judged(known, label)
+            error = known(sampler)
             if error < least:
                 chosen, least = label, error
-    return chosen, judged(fresh, chosen)
+    return chosen, fresh(options[chosen])
+
+
+Names = dict[tuple[str, int], str]
+"""The best configuration of a peer at a number of calls."""
+
+
+def against(errors: Errors, calls: Iterable[int], known: Judge, fresh: Judge) -> Names:
+    """Put the peers' errors beside ours."""
+    names: Names = {}
+    for n in calls:
+        for peer, options in peers(n).items():
+            names[peer, n], errors.setdefault(peer, {})[n] = best_of(options, known, fresh)
+    return names
 
 
 @cache
-def p1(calls: Iterable[int] = P1_CALLS) -> tuple[Errors, dict[int, str]]:
+def p1(calls: Iterable[int] = P1_CALLS) -> tuple[Errors, Names]:
     """Wasserstein errors on the judging photographs, with the bounds among them; the names of the best peers."""
     known, fresh = (spectrum(names, PROCESS) for names in (SEARCHED_ON, JUDGED_ON))
-    errors, names = table(calls, known.error, fresh.error), dict[int, str]()
+    errors = table(calls, known.error, fresh.error)
+    names = against(errors, calls, known.error, fresh.error)
     for n in calls:
-        names[n], errors.setdefault(DIFFUSERS, {})[n] = best_of_diffusers(n, known.error, fresh.error)
         errors.setdefault(SEARCHED, {})[n] = fresh.error(searched(known, n))
         errors.setdefault(AFFINE, {})[n] = fresh.best_affine(n)[0]
         errors.setdefault(RATIONAL, {})[n] = fresh.best_affine(n, free=True)[0]
@@ -99,15 +126,13 @@ def p1(calls: Iterable[int] = P1_CALLS) -> tuple[Errors, dict[int, str]]:
 
 
 @cache
-def p2(calls: Iterable[int] = P2_CALLS) -> tuple[Errors, dict[int, str]]:
+def p2(calls: Iterable[int] = P2_CALLS) -> tuple[Errors, Names]:
     """Mean endpoint errors on fresh noises; the names of the best peers."""
     model = garments().denoiser(PROCESS)
     fine = solvers.exponential(PROCESS, grid("log-snr", 300), order=4)
     known, fresh = (mean_distance(model, fine, *given) for given in ((96, 1), (192, 2)))
-    errors, names = table(calls, known, fresh), dict[int, str]()
-    for n in calls:
-        names[n], errors.setdefault(DIFFUSERS, {})[n] = best_of_diffusers(n, known, fresh)
-    return errors, names
+    errors = table(calls, known, fresh)
+    return errors, against(errors, calls, known, fresh)
 
 
 def mean_distance(model: AbstractDenoiser, fine: Plan, n: int, seed: int) -> Judge:
@@ -129,18 +154,16 @@ def best(errors: Errors, calls: int) -> tuple[str, float]:
     return name, ours[name]
 
 
-def rows(title: str, unit: str, found: tuple[Errors, dict[int, str]]) -> list[Result]:
-    """One comparison for each number of calls."""
-    import diffusers
-
+def rows(title: str, unit: str, found: tuple[Errors, Names]) -> list[Result]:
+    """One comparison for each peer and number of calls."""
     errors, names = found
     results = []
-    for n, peer in names.items():
+    for (peer, n), label in names.items():
         name, ours = best(errors, n)
-        by, version = f"diffusers {peer}", diffusers.__version__
-        results.append(
-            Result(f"{title}, {n} calls: {name}", ours, errors[DIFFUSERS][n], by, version, 1.0, unit)
-        )
+        package = peer.partition(",")[0]
+        by, edition = f"{package} {label}", version(package)
+        label = f"{title}, {n} calls: {name}"
+        results.append(Result(label, ours, errors[peer][n], by, edition, TIE, unit))
     return results
 
 

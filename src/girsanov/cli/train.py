@@ -138,11 +138,12 @@ def process_for(made: Callable[..., Interpolant | Masked], codec: Codec) -> Inte
     """The process for data of that kind.
 
     Raises:
-        Unsuitable: masking of what are no letters, or another process of letters.
+        Unsuitable: masking of what are no letters, another process of letters, or one that the command's scaling of
+            the data does not suit.
     """
     from girsanov.data import TextCodec
     from girsanov.errors import Unsuitable, require
-    from girsanov.processes import Masked
+    from girsanov.processes import Interpolant, Masked
 
     if isinstance(codec, TextCodec):
         require(
@@ -156,7 +157,14 @@ def process_for(made: Callable[..., Interpolant | Masked], codec: Codec) -> Inte
         f"masking is for letters, and these are {codec.kind} data. Give a .txt file, or another --process.",
         Unsuitable,
     )
-    return made()
+    process = made()
+    require(
+        not isinstance(process, Interpolant) or process.chart == "identity",
+        "that process is for values in a range, such as above 0, and the command moves data to mean 0. Give another "
+        "--process, or train on your own scaling from Python: girsanov.fit.",
+        Unsuitable,
+    )
+    return process
 
 
 def spread(rows: Dataset) -> float | None:

@@ -3,6 +3,7 @@
 from girsanov.inverse.active import Acquired, ActiveSubsampling, acquisition_score, columns, pixels
 from girsanov.inverse.boundary import FixedStart, select_start
 from girsanov.inverse.circuits import HiddenChowLiuTree, fit_tree
+from girsanov.inverse.covariance import DataCovariance
 from girsanov.inverse.deep_variational import (
     GammaPrecision,
     ScoreDVI,
@@ -11,7 +12,8 @@ from girsanov.inverse.deep_variational import (
     score_surrogate,
 )
 from girsanov.inverse.diversity import Apart, furthest_points, representatives, uniformized
-from girsanov.inverse.guided import DPS, PiGDM
+from girsanov.inverse.forward_models import ForwardModelDenoiser, LinearViews, Renderer
+from girsanov.inverse.guided import DPS, PSLD, PiGDM
 from girsanov.inverse.imputation import LAGS, Imputation, TableImputer, impute
 from girsanov.inverse.latent_transport import LatentTransport
 from girsanov.inverse.linear import (
@@ -26,7 +28,12 @@ from girsanov.inverse.linear import (
     dense,
 )
 from girsanov.inverse.measurement import GaussianNoise, Measurement, PoissonNoise
-from girsanov.inverse.nonlinear import ClippedRange, DifferentiableForwardModel, PhaseRetrieval
+from girsanov.inverse.nonlinear import (
+    ClippedRange,
+    DifferentiableForwardModel,
+    LatentOperator,
+    PhaseRetrieval,
+)
 from girsanov.inverse.operators import Linear, MeasurementOperator, Spectral
 from girsanov.inverse.posterior import PosteriorSampler, posterior
 from girsanov.inverse.posterior_mean_flow import PosteriorMeanFlow
@@ -34,6 +41,7 @@ from girsanov.inverse.quick import dps, pigdm, smc
 from girsanov.inverse.regeneration import Regeneration, Regenerator, regeneration
 from girsanov.inverse.replacement import colorize, inpaint
 from girsanov.inverse.samples import PosteriorSamples
+from girsanov.inverse.second_order import STSL
 from girsanov.inverse.selection import Prior
 from girsanov.inverse.smc import SMC
 from girsanov.inverse.spectral import DDRM
@@ -59,7 +67,9 @@ __all__ = [
     "DDRM",
     "DPS",
     "LAGS",
+    "PSLD",
     "SMC",
+    "STSL",
     "Acquired",
     "ActiveSubsampling",
     "Apart",
@@ -70,11 +80,13 @@ __all__ = [
     "CircularBlur",
     "ClippedRange",
     "Colorization",
+    "DataCovariance",
     "DenseOperator",
     "DiffPIR",
     "DifferentiableForwardModel",
     "Estimate",
     "FixedStart",
+    "ForwardModelDenoiser",
     "Fourier",
     "GammaPrecision",
     "GaussianNoise",
@@ -83,8 +95,10 @@ __all__ = [
     "Imputation",
     "Inpainting",
     "InputPerturbation",
+    "LatentOperator",
     "LatentTransport",
     "Linear",
+    "LinearViews",
     "MCDropout",
     "MaskedFourier",
     "Measurement",
@@ -100,6 +114,7 @@ __all__ = [
     "RePaint",
     "Regeneration",
     "Regenerator",
+    "Renderer",
     "ScoreDVI",
     "Spectral",
     "TableImputer",

@@ -98,10 +98,11 @@ def _images(draws: PosteriorSamples, measured: Tensor | None) -> bytes:
             place.imshow(pixels.squeeze(-1).numpy(), cmap="gray", vmin=0, vmax=1)
             place.set_title(name if row == 0 else "", fontsize=8)
         seen = ax[-1].imshow(spread[row].numpy(), cmap="magma", vmin=0, vmax=max(float(spread.max()), 1e-6))
-        ax[-1].set_title("spread" if row == 0 else "", fontsize=8)
+        ax[-1].set_title("standard deviation" if row == 0 else "", fontsize=8)
         for place in ax:
             place.set_axis_off()
-    figure.colorbar(seen, ax=axes[:, -1].tolist(), shrink=0.8, label="standard deviation of a pixel")
+    bar = figure.colorbar(seen, ax=axes[:, -1].tolist(), shrink=0.8)
+    bar.ax.tick_params(labelsize=7)
     return _png(figure)
 
 

@@ -24,8 +24,7 @@ from girsanov.denoiser import AbstractDenoiser
 from girsanov.errors import Unsuitable, require
 from girsanov.inverse.measurement import GaussianNoise, Measurement
 from girsanov.inverse.operators import Linear, Spectral
-from girsanov.inverse.steps import begin, check, count, data_variance, levels, mean, spans, spread
-from girsanov.noise import Randomness, as_source
+from girsanov.inverse.steps import LevelSampler, Way, check, data_variance, mean, spans, spread
 from girsanov.particles import particles
 from girsanov.processes import Interpolant
 from girsanov.solvers.grids import Times
@@ -36,7 +35,7 @@ RESAMPLING = 2
 
 
 @dataclass(frozen=True)
-class SMC:
+class SMC(LevelSampler):
     """See the head of the module. Ask `posterior` for as many draws as particles, at least some 50.
 
     Args:
@@ -54,7 +53,6 @@ class SMC:
     eta: float = 1.0
     below: float = 0.5
     grid: Times | None = None
-    joint = True
 
     def __post_init__(self) -> None:
         require(self.eta > 0, f"eta is {self.eta}; particles need noise, give a number above 0")
@@ -62,41 +60,22 @@ class SMC:
         require(0 <= self.below <= 1, f"below is {self.below}; give a share from 0 to 1")
 
     @property
-    def calls(self) -> int:
-        """Network calls for a draw."""
-        return count(self.steps, self.grid)
+    def joint(self) -> bool:
+        """The draws of a measurement are one cloud."""
+        return True
 
-    def __call__(
-        self,
-        model: AbstractDenoiser,
-        x: Tensor,
-        measurement: Measurement,
-        *,
-        cond: Tree = None,
-        generator: Randomness = None,
-    ) -> Tensor:
-        """Draws (R, *shape), runs of `measurement.draws` with the same y being one cloud of particles.
+    def descend(self, way: Way, x: Tensor) -> Tensor:
+        """Draws (R, *shape) from the states x, runs of `measurement.draws` with the same y being a cloud of particles.
 
         Raises:
             Unsuitable: a measurement without noise, or clouds of one particle.
         """
-        noise = measurement.noise
-        require(
-            not isinstance(noise, GaussianNoise) or noise.std > 0,
-            "SMC weighs by the likelihood, which a measurement without noise does not have. Give a small noise, or "
-            "use DDNM.",
-            Unsuitable,
-        )
-        require(
-            measurement.draws > 1, "SMC needs particles: ask posterior for n = 50 draws or more", Unsuitable
-        )
-        process, source = model.process, as_source(generator)
-        own, again = source.child(1), source.child(RESAMPLING)
-        times, groups = levels(process, self.steps, self.grid), len(x) // measurement.draws
+        model, measurement, times, source, cond = way
+        _check(measurement)
+        process, again = model.process, source.child(RESAMPLING)
         twist = _Twist(model, measurement, self, cond)
-        x = begin(process, x, times[0])
         data, log_p, gradient = twist(x, times[0])
-        cloud = particles((x, data, log_p, gradient), groups, log_p)
+        cloud = particles((x, data, log_p, gradient), len(x) // measurement.draws, log_p)
         for i, (t, s) in spans(times):
             cloud = cloud.resample(i, again, below=self.below)
             x, data, log_p, gradient = cloud.values
@@ -105,13 +84,24 @@ class SMC:
             q = spread(process, t, s, self.eta)
             plain = mean(process, x, data, t, s, q)
             shift = mean(process, torch.zeros_like(x), _score_move(process, t) * gradient, t, s, q)
-            z = own.draw(x, i)
+            z = source.draw(x, i)
             new = plain + shift + q * z
             moved, log_q, next_gradient = twist(new, s, final=times[i + 2] == 0)
             # log of N(new; plain, q²)/N(new; plain + shift, q²), with new - plain - shift = q z
             ratio = (0.5 * z.square() - 0.5 * (shift / q + z).square()).flatten(1).sum(1)
             cloud = cloud.moved(new, moved, log_q, next_gradient).reweight(ratio + log_q - log_p)
         return cloud.resample(len(times), again).values[1]
+
+
+def _check(measurement: Measurement) -> None:
+    """Refuse what has no likelihood, and clouds of one."""
+    noise = measurement.noise
+    require(
+        not isinstance(noise, GaussianNoise) or noise.std > 0,
+        "SMC weighs by the likelihood, which a measurement without noise does not have. Give a small noise, or use DDNM.",
+        Unsuitable,
+    )
+    require(measurement.draws > 1, "SMC needs particles: ask posterior for n = 50 draws or more", Unsuitable)
 
 
 def _score_move(process: Interpolant, t: float) -> float:

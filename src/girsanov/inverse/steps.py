@@ -36,6 +36,9 @@ HIGHEST, LOWEST = 20.0, 0.01
 Pull = Callable[[Tensor], Tensor]
 """∂x̂_0/∂x_t applied from the left: u (B, *shape) to Jᵀ u."""
 
+Energy = Callable[[Tensor, Tensor], Tensor]
+"""What a sampler descends: (x_t, x̂_0), (R, *shape) both, to (R,)."""
+
 
 def levels(process: Interpolant, steps: int, grid: Times | None = None) -> tuple[float, ...]:
     """The times of a posterior sampler, decreasing to 0.
@@ -186,6 +189,36 @@ def pulled(
         check(still, t)
         (back,) = torch.autograd.grad(data, point, push(still))
     return still, back
+
+
+def steepest(
+    model: AbstractDenoiser, x: Tensor, t: float, energy: Energy, cond: Tree = None
+) -> tuple[Tensor, Tensor]:
+    """(x̂_0, ∇_x Σ energy), (R, *shape) both and without a graph; one gradient through all calls that energy makes.
+
+    Args:
+        model: asked with `cond`.
+        x: (R, *shape).
+        t: the time of x.
+        energy: given (x, x̂_0) with a graph, (R,).
+        cond: of the model.
+    """
+    with torch.enable_grad():
+        point = x.detach().requires_grad_()
+        data = model.data(point, t, cond=cond)
+        check(data.detach(), t)
+        (gradient,) = torch.autograd.grad(energy(point, data).sum(), point)
+    return data.detach(), gradient
+
+
+def misfit(measurement: Measurement, data: Tensor) -> Tensor:
+    """|y - A(x̂_0)|, (R,)."""
+    return measurement.residual(data).flatten(1).norm(dim=1)
+
+
+def unit(process: Interpolant, t: float) -> float:
+    """√(α² + γ²): a length of 1 in states of a variance-preserving process is this long in those of another."""
+    return float((process.alpha(t) ** 2 + process.gamma(t) ** 2) ** 0.5)
 
 
 def check(data: Tensor, t: float) -> None:

@@ -4,6 +4,7 @@ from girsanov.objectives.autoencoders import Autoencoding, autoencoder, contract
 from girsanov.objectives.base import Objective
 from girsanov.objectives.classification import Classification, classification
 from girsanov.objectives.implicit import ScoreOfSamples, implicit_score_matching, sliced_score_matching
+from girsanov.objectives.indirect import IndirectMatching
 from girsanov.objectives.interpolant import (
     InterpolantLoss,
     denoiser_loss,
@@ -31,6 +32,7 @@ __all__ = [
     "WEIGHTINGS",
     "Autoencoding",
     "Classification",
+    "IndirectMatching",
     "InterpolantLoss",
     "MaskedNELBO",
     "Matching",

@@ -49,7 +49,8 @@ class Hawkes:
 
     Args:
         base: μ, events per unit of time without any past: a number, or one for each of K types.
-        jump: a, what an event adds to the intensities: a number, or K rows of K, [raised type][type of the event].
+        jump: a, what an event adds to the intensities: a number, or K rows of K, a row for each type that is raised and a
+            column for the type of the event.
         decay: β > 0, per unit of time, common to all.
 
     Raises:
@@ -171,7 +172,7 @@ def hawkes_log_likelihood(events: Events, base: Tensor, jump: Tensor, decay: Ten
     Args:
         events: with types from 0 to K - 1; nothing happened before `start`.
         base: (K,), μ, above 0.
-        jump: (K, K), a, at least 0; [raised type][type of the event].
+        jump: (K, K), a, at least 0: a row for each type that is raised, a column for the type of the event.
         decay: β, above 0: a number or a tensor ().
 
     Returns:

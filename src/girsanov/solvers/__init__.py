@@ -22,7 +22,7 @@ from girsanov.solvers.grids import Grid, ddpm_rf_grid, fine_start, grid, u_shape
 from girsanov.solvers.inversion import invert
 from girsanov.solvers.langevin import PredictorCorrector
 from girsanov.solvers.levy import levy
-from girsanov.solvers.likelihood import flow, log_likelihood, variational_bound
+from girsanov.solvers.likelihood import flow, log_likelihood, score_trace, variational_bound
 from girsanov.solvers.masked import AncestralMasked, Decoded, FirstHitting, masked_bound
 from girsanov.solvers.momentum import ghvb, heavy_ball
 from girsanov.solvers.multiplicative import hyvarinen_score, multiplicative_langevin
@@ -134,6 +134,7 @@ __all__ = [
     "sa_solver",
     "sample",
     "sample_categorical",
+    "score_trace",
     "search",
     "search_schedule",
     "solver",

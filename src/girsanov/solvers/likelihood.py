@@ -1,4 +1,5 @@
 """The probability flow as a change of variables: latent codes and exact likelihood; and the variational bound.
+Traces of derivatives along the way.
 
 Along dx/dt = v(x, t) the log-density changes by the divergence,
 
@@ -13,9 +14,16 @@ A chain of times t_0 > … > t_T > 0 bounds the same log-density from below, wit
     log p_0(x_0) ≥ -KL(x_{t_0} | N(0, (α² + γ²) I)) - ½ Σ_i (SNR(t_{i+1}) - SNR(t_i)) E|x_0 - D(x_{t_i})|²
                    + E log N(x_0; x_{t_T}/α, (γ/α)² I)
 
+Hutchinson's estimate needs no derivative: with probes ε of covariance I, as likely as their negatives,
+
+    tr ∇² log p_t(x) = E εᵀ(s(x + hε) - s(x))/h + O(h²),    s = ∇ log p_t,
+
+though a single one differs from εᵀ ∇² log p_t ε by O(h). By Tweedie's second formula
+Cov(x_0 | x_t) = (γ²/α²)(I + γ² ∇² log p_t), so the trace says how far x_0 is still open.
+
 Source: Song et al. (2021), section 4.3 and appendix D.2; Grathwohl et al. (2019), FFJORD; Kingma et al. (2021),
-Variational diffusion models, equations 11 to 14.
-Oracle: a Gaussian's and a mixture's own log-density (tests/solvers).
+Variational diffusion models, equations 11 to 14; Efron (2011), Tweedie's formula and selection bias.
+Oracle: a Gaussian's and a mixture's own log-density, and the covariance of x_0 given x_t of a mixture (tests/solvers).
 """
 
 from __future__ import annotations
@@ -32,9 +40,10 @@ from girsanov.denoiser import AbstractDenoiser
 from girsanov.errors import InputError, NotFinite, Unsuitable, choose, require, require_finite
 from girsanov.noise import Noise, Randomness, as_source, rademacher
 from girsanov.processes import GaussianConditional, Interpolant, need
+from girsanov.processes.base import like_batch
 from girsanov.processes.charts import CHARTS
 from girsanov.solvers.grids import Times, resolve
-from girsanov.typing import Tree
+from girsanov.typing import Time, Tree
 
 EXACT_UP_TO = 64
 BUDGET = 5_000
@@ -199,6 +208,49 @@ def hutchinson(v: Tensor, x: Tensor, probe: Tensor) -> Tensor:
     """probeᵀ (∂v/∂x) probe, (B,): unbiased for the divergence."""
     (product,) = torch.autograd.grad((v * probe).sum(), x)
     return (product * probe).flatten(1).sum(1)
+
+
+def score_trace(
+    model: AbstractDenoiser,
+    x: Tensor,
+    t: Time,
+    probes: Tensor,
+    *,
+    delta: float = 0.1,
+    score: Tensor | None = None,
+    cond: Tree = None,
+    anchor: Tensor | None = None,
+) -> Tensor:
+    """tr ∇² log p_t(x), (B,), by forward differences of the score along probes; differentiable in x.
+
+    One network call for each probe, and one at x.
+
+    Args:
+        model: a denoiser of a process with normal noise.
+        x: (B, *shape), at time t.
+        t: a float, or (B,).
+        probes: (P, B, *shape), independent draws with mean 0 and covariance I: normal, or `noise.rademacher`.
+        delta: h in units of γ(t); the estimate is then as good at every level of noise.
+        score: (B, *shape), the model's score at x where it is known, which saves a call.
+        cond, anchor: passed to the model.
+
+    Raises:
+        Unsuitable: a process without a score.
+        InputError: delta is not above 0, or probes of another shape.
+    """
+    process = need(model.process, GaussianConditional, "score_trace")
+    require(0 < delta < math.inf, f"delta is {delta}; give a number above 0, such as 0.1")
+    require(
+        probes.ndim == x.ndim + 1 and probes.shape[1:] == x.shape and len(probes) > 0,
+        f"probes have the shape {tuple(probes.shape)}, and x {tuple(x.shape)}; give (P, *x.shape), P at least 1",
+    )
+    step = delta * like_batch(process.gamma(t), x)
+    here = model.score(x, t, cond=cond, anchor=anchor) if score is None else score
+    total = torch.zeros(len(x), dtype=x.dtype, device=x.device)
+    for probe in probes:
+        change = (model.score(x + step * probe, t, cond=cond, anchor=anchor) - here) / step
+        total = total + (change * probe).flatten(1).sum(1)
+    return total / len(probes)
 
 
 def _stuck(t: float, calls: int, tolerance: float) -> str:

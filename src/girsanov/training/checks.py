@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -13,11 +14,19 @@ from girsanov.training.models import Model
 from girsanov.training.record import Recorder
 from girsanov.training.state import Objective, State
 from girsanov.training.tensorfile import describe
+from girsanov.typing import Shape
 
 
-def fill_shape(model: Model, data: Data) -> None:
+@runtime_checkable
+class Grouped(Protocol):
+    """An objective for which a row of x holds several samples; it says what shape one of them has."""
+
+    def event(self, x: Tensor) -> Shape: ...
+
+
+def fill_shape(model: Model, objective: Objective, data: Data) -> None:
     """Note the shape of the samples in the model, or refuse another one than it has."""
-    shape = tuple(data.x.shape[1:])
+    shape = objective.event(data.x) if isinstance(objective, Grouped) else tuple(data.x.shape[1:])
     require(
         model.shape in (None, shape),
         f"model.shape is {model.shape}, and x holds samples of shape {shape}. Give data of that shape, or "

@@ -105,7 +105,7 @@ def fit(
     data = Data.checked(
         x, cond, end, batch_size=config.batch_size, validation=config.validation, seed=config.seed
     )
-    fill_shape(model, data)
+    fill_shape(model, objective, data)
     card = card or Card()
     if out is not None:
         config_of(model, card)  # refuse now what could not be saved later

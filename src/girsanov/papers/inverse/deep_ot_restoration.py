@@ -25,13 +25,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, mse_loss
+from torch.nn.functional import avg_pool2d
 
 from girsanov import data
 from girsanov.errors import extra
 from girsanov.inverse import LatentTransport
 from girsanov.metrics import frechet_distance
 from girsanov.noise import Noise, uniform
+from girsanov.papers import coders
 from girsanov.papers.base import Bar, Budget, Claim, Paper
 from girsanov.papers.estimators import estimator
 from girsanov.papers.plots import pictures
@@ -112,19 +113,7 @@ def autoencoder(x: Tensor, *, seed: int, steps: int) -> tuple[nn.Module, nn.Modu
             nn.Conv2d(4, 32, 3, padding=1), nn.SiLU(), nn.Conv2d(32, 32, 3, padding=1), nn.SiLU(),
             nn.Conv2d(32, 4, 3, padding=1), nn.PixelShuffle(2),
         )  # fmt: skip
-    source, weights = Noise(seed).child(1), [*encoder.parameters(), *decoder.parameters()]
-    optimizer = torch.optim.Adam(weights)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 5e-3, max(steps, 2))
-    for step in range(steps):
-        u = source.draw(torch.empty(32, 1, dtype=torch.float64), 2 * step, uniform)[:, 0]
-        batch = x[(u * len(x)).long()]
-        z = encoder(batch)
-        loss = mse_loss(decoder(z + 0.1 * source.draw(z, 2 * step + 1)), batch)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-    return encoder.requires_grad_(False), decoder.requires_grad_(False)
+    return coders.trained(encoder, decoder, x, seed=seed, steps=steps)
 
 
 def blocks(x: Tensor, source: Noise) -> Tensor:

@@ -19,15 +19,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from girsanov import data
-from girsanov.exact import ExactDenoiser, GaussianMixture
 from girsanov.inverse import DDNM, Apart, Inpainting, Measurement, furthest_points, posterior
 from girsanov.noise import Noise
 from girsanov.papers import digits
 from girsanov.papers.base import Bar, Budget, Claim, Paper
 from girsanov.papers.plots import pictures
+from girsanov.papers.posteriors import model
 from girsanov.papers.report import PALETTE, Report, canvas
-from girsanov.processes import VP
 from girsanov.solvers import grid
 
 if TYPE_CHECKING:
@@ -81,12 +79,6 @@ LIKELY = Claim(
     unit="share of draws",
     bar=Bar(">=", plus=0.95),
 )
-
-
-@cache
-def model() -> ExactDenoiser:
-    """The exact denoiser of the mixture."""
-    return GaussianMixture(*data.digits_mixture()).denoiser(VP())
 
 
 @cache

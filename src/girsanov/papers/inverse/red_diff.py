@@ -13,25 +13,19 @@ Source: arXiv 2305.04391; coefficients as in NVlabs/RED-diff.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from functools import cache
-from itertools import product
 from statistics import mean
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from girsanov import data, networks
-from girsanov.data.priors import TRAINED
-from girsanov.denoiser import Denoiser
-from girsanov.exact import ExactDenoiser, GaussianMixture
+from girsanov.exact import GaussianMixture
 from girsanov.inverse import (
     DDRM,
     DPS,
     BlockDownsampling,
-    Inpainting,
     Measurement,
     PiGDM,
     PosteriorSampler,
@@ -39,22 +33,22 @@ from girsanov.inverse import (
     Spectral,
     posterior,
 )
-from girsanov.noise import Noise, uniform
+from girsanov.noise import Noise
 from girsanov.papers.base import Bar, Budget, Claim, Paper
 from girsanov.papers.plots import pictures
+from girsanov.papers.posteriors import SHAPE, half, held_out, least_seconds, model
 from girsanov.papers.report import PALETTE, Report, canvas
 from girsanov.papers.restoration import psnr
-from girsanov.processes import VP
 from girsanov.solvers import grid
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SHAPE, STD, PRICE = (1, 8, 8), 0.05, 0.25
-"""Of a digit; of the noise; the paper's λ."""
+STD, PRICE = 0.05, 0.25
+"""Of the noise; the paper's λ."""
 
 TASKS: dict[str, Callable[[int], Spectral]] = {
-    "half hidden": lambda seed: Inpainting(_mask(seed, SHAPE)),
+    "half hidden": half,
     "2×2 means": lambda seed: BlockDownsampling(SHAPE, 2),
 }
 """The operator of a seed."""
@@ -106,24 +100,6 @@ NARROW, NARROWER = (
 )
 
 
-def _mask(seed: int, shape: tuple[int, ...]) -> Tensor:
-    """A random half of the pixels, 1 where known."""
-    order = Noise(seed).draw(torch.empty(shape).reshape(-1, 1), 0, uniform)[:, 0].argsort()
-    return (order.argsort() < len(order) // 2).float().reshape(shape)
-
-
-@cache
-def model() -> ExactDenoiser:
-    """The exact denoiser of the mixture."""
-    return GaussianMixture(*data.digits_mixture()).denoiser(VP())
-
-
-def digits(seed: int | None, n: int) -> Tensor:
-    """Digits that the mixture was not fitted to: eight to tune on (None), or n of 32 that no other seed has."""
-    held = data.digits()[0][TRAINED:]
-    return held[:8] if seed is None else held[8 + 32 * seed :][:n]
-
-
 def measured(task: str, seed: int, x: Tensor) -> Measurement:
     """What is known of digits x."""
     return Measurement.of(TASKS[task](seed), x, STD, generator=Noise(seed).child(1))
@@ -158,7 +134,7 @@ def samplers(steps: int) -> dict[str, list[PosteriorSampler]]:
 @cache
 def tuned(task: str, steps: int, draws: int) -> dict[str, PosteriorSampler]:
     """The best candidate of each method by PSNR on the digits to tune on."""
-    x = digits(None, 8)
+    x = held_out(None, 8)
     m = measured(task, 1000, x)
 
     def quality(sampler: PosteriorSampler) -> float:
@@ -174,7 +150,7 @@ def truths(m: Measurement) -> list[GaussianMixture]:
 
 def spread(task: str, seed: int, sampler: PosteriorSampler, n: int) -> float:
     """The standard deviation of n runs over that of the exact posterior, where A measures nothing."""
-    m = measured(task, seed, digits(seed, 8))
+    m = measured(task, seed, held_out(seed, 8))
     operator = TASKS[task](seed)
     free = operator.singular_values == 0
 
@@ -185,25 +161,9 @@ def spread(task: str, seed: int, sampler: PosteriorSampler, n: int) -> float:
     return float(width(restored(m, sampler, seed, n)) / width(exact))
 
 
-def seconds(steps: int, repeats: int) -> tuple[float, float]:
-    """Least processor time of a step of RED-diff and of DPS, measured in turns."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        net = networks.UNet(1, width=16, levels=(1, 2), blocks=1)
-    unet = Denoiser(net, VP(), data_std=0.75)
-    m = Measurement.of(Inpainting(_mask(0, (1, 28, 28))), torch.zeros(16, 1, 28, 28), STD, generator=Noise(0))
-    pair: tuple[PosteriorSampler, ...] = REDDiff(steps), DPS(steps)
-    least = [torch.inf, torch.inf]
-    for _, (i, sampler) in product(range(repeats), enumerate(pair)):
-        began = time.process_time()
-        posterior(unet, m, sampler=sampler, seed=0)
-        least[i] = min(least[i], (time.process_time() - began) / steps)
-    return least[0], least[1]
-
-
 def qualities(report: Report, task: str, seed: int, n: int, chosen: dict[str, PosteriorSampler]) -> None:
     """PSNR of every method on the digits of a seed, and of the exact posterior."""
-    x = digits(seed, n)
+    x = held_out(seed, n)
     m, laws = measured(task, seed, x), truths(measured(task, seed, x))
     steps = chosen["RED-diff"].calls
     shown = {name: restored(m, sampler, seed)[:, 0] for name, sampler in chosen.items()}
@@ -248,7 +208,8 @@ def run(budget: Budget) -> Report:
             ]
             report.add(claim, seed, ours=max(ratios))
             report.kept.setdefault(claim.name, []).append(ratios)
-        ours, theirs = seconds(*budget.pick(smoke=(1, 1), cpu=(5, 7)))
+        few, repeats = budget.pick(smoke=(1, 1), cpu=(5, 7))
+        ours, theirs = (s / few for s in least_seconds((REDDiff(few), DPS(few)), STD, repeats))
         report.add(CHEAP, seed, ours=1e3 * ours, baseline=1e3 * theirs)
     explain(report, chosen)
     return report
