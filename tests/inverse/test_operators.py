@@ -13,6 +13,7 @@ from girsanov.inverse import (
     Colorization,
     DenseOperator,
     DifferentiableForwardModel,
+    Fourier,
     Identity,
     Inpainting,
     Linear,
@@ -47,6 +48,7 @@ SPECTRAL = {
     "Gaussian blur": CircularBlur.gaussian(1.0, SHAPE),
     "Fourier": MaskedFourier(some_mask((6, 8), 2), SHAPE),
     "Fourier columns": MaskedFourier(columns(8), SHAPE),
+    "Fourier, complex": Fourier((2, 6, 8)),
     "grey": Colorization(SHAPE),
     "wide matrix": DenseOperator(draw((5, 3 * 6 * 8), 3, 1)[0], SHAPE),
     "tall matrix": DenseOperator(draw((12, 7), 4, 1)[0]),
@@ -114,6 +116,14 @@ def test_fourier_coefficients_are_those_of_the_transform():
     torch.testing.assert_close(torch.view_as_complex(MaskedFourier(columns(8), (1, 6, 8))(x)), spectrum)
 
 
+def test_complex_images_have_the_coefficients_of_the_transform():
+    x = draw((2, 6, 8))
+    real, imaginary = Fourier((2, 6, 8))(x).unbind(1)
+    torch.testing.assert_close(
+        torch.complex(real, imaginary), torch.fft.fft2(x[:, 0] + 1j * x[:, 1], norm="ortho")
+    )
+
+
 def test_compositions_keep_what_they_can():
     clip = ClippedRange((3, 3, 4)) @ BlockDownsampling(SHAPE, 2)
     x = draw(SHAPE)
@@ -145,6 +155,7 @@ def test_moduli_do_not_see_shifts_of_the_field():
         (lambda: CircularBlur(torch.tensor([[math.nan]]), (1, 4, 4)), "kernel"),
         (lambda: CircularBlur.gaussian(0.0, (1, 4, 4)), "above 0"),
         (lambda: MaskedFourier(torch.ones(4), (1, 4, 4)), "everything"),
+        (lambda: Fourier((1, 4, 4)), "real and imaginary"),
         (lambda: Colorization((1, 4, 4)), "two channels"),
         (lambda: DenseOperator(torch.zeros(2, 2)), "measures nothing"),
         (lambda: DenseOperator(torch.ones(2, 4), (3,)), "does not take"),

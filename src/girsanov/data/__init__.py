@@ -9,6 +9,7 @@ from girsanov.data.noises import at_snr, babble, hum, noisy_pairs, pink, reverbe
 from girsanov.data.priors import digits_mixture
 from girsanov.data.reading import read
 from girsanov.data.sets import (
+    brain,
     breast_cancer,
     diabetes,
     digits,
@@ -49,6 +50,7 @@ __all__ = [
     "airports",
     "at_snr",
     "babble",
+    "brain",
     "breast_cancer",
     "checkerboard",
     "circles",

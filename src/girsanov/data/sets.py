@@ -117,6 +117,25 @@ def faces() -> Tensor:
     return torch.from_numpy(both[:100, None]).to(torch.float32) * 2 - 1
 
 
+def brain() -> Tensor:
+    """189 axial slices, 1 mm apart, of a brain without its skull: the ICBM 152 template of T1-weighted MRI.
+
+    The mean of 152 people, brought to one another by nonlinear registration (version 2009a). Shipped with nilearn
+    (BSD-3-Clause); by Fonov, Evans and others (2011), McConnell Brain Imaging Centre, free to use and to change.
+
+    Returns:
+        (189, 1, 233, 197) float32 in [−1, 1], bottom to top, 0 signal at −1; the front is above.
+
+    Raises:
+        MissingExtra: nilearn is not installed.
+    """
+    package = Path(str(extra("nilearn", "scans").__file__)).parent
+    file = package / "datasets" / "data" / "mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz"
+    volume = torch.from_numpy(np.asarray(extra("nibabel", "scans").load(file).dataobj, dtype=np.float32))
+    slices = volume.permute(2, 1, 0).flip(1)[:, None]
+    return slices * (2 / slices.max()) - 1
+
+
 def patches(size: int = 32, *, n: int = 10_000, generator: Randomness = None) -> Tensor:
     """Random squares of six colour photographs, every position equally likely.
 

@@ -1,6 +1,6 @@
 """Restoring what was measured: operators, posterior samplers, guesses made better, speech, tables with holes."""
 
-from girsanov.inverse.active import Acquired, ActiveSubsampling, acquisition_score
+from girsanov.inverse.active import Acquired, ActiveSubsampling, acquisition_score, columns, pixels
 from girsanov.inverse.boundary import FixedStart, select_start
 from girsanov.inverse.circuits import HiddenChowLiuTree, fit_tree
 from girsanov.inverse.covariance import DataCovariance
@@ -21,6 +21,7 @@ from girsanov.inverse.linear import (
     CircularBlur,
     Colorization,
     DenseOperator,
+    Fourier,
     Identity,
     Inpainting,
     MaskedFourier,
@@ -86,6 +87,7 @@ __all__ = [
     "Estimate",
     "FixedStart",
     "ForwardModelDenoiser",
+    "Fourier",
     "GammaPrecision",
     "GaussianNoise",
     "HiddenChowLiuTree",
@@ -123,6 +125,7 @@ __all__ = [
     "bayescap",
     "blind_noise_level",
     "colorize",
+    "columns",
     "dense",
     "dps",
     "enhance",
@@ -134,6 +137,7 @@ __all__ = [
     "impute",
     "inpaint",
     "pigdm",
+    "pixels",
     "posterior",
     "regeneration",
     "representatives",

@@ -35,6 +35,7 @@ from functools import partial
 
 from torch import Tensor
 
+from girsanov.denoiser import AbstractDenoiser
 from girsanov.errors import Unsuitable, require
 from girsanov.inverse.covariance import DataCovariance
 from girsanov.inverse.measurement import Measurement
@@ -47,15 +48,16 @@ from girsanov.inverse.steps import (
     answer,
     data_variance,
     linear,
-    misfit,
     pulled,
     spans,
     steepest,
     step,
     unit,
 )
+from girsanov.noise import Source
 from girsanov.processes import Interpolant
 from girsanov.solvers.grids import Times
+from girsanov.typing import Tree
 
 
 @dataclass(frozen=True)
@@ -80,13 +82,26 @@ class DPS(LevelSampler):
 
     def descend(self, way: Way, x: Tensor) -> Tensor:
         """Draws (R, *shape) from the states x of the reference law."""
-        process = way.model.process
-        for i, (t, s) in spans(way.times):
-            data, gradient = steepest(way, x, t, lambda _, data: misfit(way.measurement, data))
-            new = step(process, x, data, (t, s), self.eta, (way.source, i))
-            # ζ is a length where α² + γ² = 1; elsewhere both ends of the step are brought there.
-            x = new - (self.scale * unit(process, t) * unit(process, s)) * gradient
+        model, measurement, times, source, cond = way
+        for i, span in spans(times):
+            x, _ = self.move(model, x, span, measurement.residual, (source, i), cond)
         return x
+
+    def move(
+        self,
+        model: AbstractDenoiser,
+        x: Tensor,
+        span: tuple[float, float],
+        residual: Callable[[Tensor], Tensor],
+        draw: tuple[Source, int],
+        cond: Tree = None,
+    ) -> tuple[Tensor, Tensor]:
+        """One guided step over (t, s), and x̂_0; `residual` takes x̂_0 to what it leaves unexplained, (R, ...)."""
+        process, (t, s) = model.process, span
+        data, gradient = steepest(model, x, t, lambda _, data: residual(data).flatten(1).norm(dim=1), cond)
+        new = step(process, x, data, span, self.eta, draw)
+        # ζ is a length where α² + γ² = 1; elsewhere both ends of the step are brought there.
+        return new - (self.scale * unit(process, t) * unit(process, s)) * gradient, data
 
 
 @dataclass(frozen=True)
@@ -178,7 +193,7 @@ class PSLD(LevelSampler):
         energy = partial(self.energy, way.measurement.y, *latent_parts(way.measurement))
         process = way.model.process
         for i, (t, s) in spans(way.times):
-            data, gradient = steepest(way, x, t, energy)
+            data, gradient = steepest(way.model, x, t, energy, way.cond)
             new = step(process, x, data, (t, s), self.eta, (way.source, i))
             x = new - (unit(process, t) * unit(process, s)) * gradient
         return x

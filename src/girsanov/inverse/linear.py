@@ -5,6 +5,7 @@
     BlockDownsampling  means of blocks                        V = a Haar-like rotation in each block
     CircularBlur       periodic convolution, same size        V = the Hartley transform
     MaskedFourier      chosen Fourier coefficients (MRI)      V = the Hartley transform
+    Fourier            all, of images with a phase            V = I
     Colorization       the mean of the channels               V = a rotation of the channels
     DenseOperator      a matrix                               V by decomposition
 
@@ -208,6 +209,39 @@ class MaskedFourier(Spectral):
 
     def out_of(self, v: Tensor) -> Tensor:
         return hartley(v.reshape(-1, *self.shape))
+
+
+class Fourier(Spectral):
+    """The orthonormal Fourier transform of complex images, zero frequency first; real and imaginary part as channels.
+
+    Args:
+        shape: (2, H, W), of signals and of measurements.
+
+    Raises:
+        InputError: another number of channels.
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        require(
+            len(shape) == 3 and shape[0] == 2,
+            f"shape is {tuple(shape)}; give (2, H, W): real and imaginary part",
+        )
+        self.shape = tuple(shape)
+        self.singular_values = torch.ones(math.prod(self.shape), dtype=torch.float64)
+
+    def forward(self, x: Tensor) -> Tensor:
+        spectrum = torch.fft.fft2(torch.complex(x[:, 0], x[:, 1]), norm="ortho")
+        return torch.stack([spectrum.real, spectrum.imag], 1)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        image = torch.fft.ifft2(torch.complex(y[:, 0], y[:, 1]), norm="ortho")
+        return torch.stack([image.real, image.imag], 1)
+
+    def into(self, x: Tensor) -> Tensor:
+        return x.flatten(1)
+
+    def out_of(self, v: Tensor) -> Tensor:
+        return v.reshape(-1, *self.shape)
 
 
 class Colorization(Spectral):

@@ -101,8 +101,12 @@ class STSL(LevelSampler):
     def gradient(self, way: Way, x: Tensor, t: float, draw: tuple[Source, int]) -> tuple[Tensor, Tensor]:
         """(x̂_0, ∇U), (R, *shape) both."""
         process: Interpolant = way.model.process
+
+        def likely(_: Tensor, data: Tensor) -> Tensor:
+            return self.scale * misfit(way.measurement, data)
+
         if not self.trace_scale:
-            return steepest(way, x, t, lambda _, data: self.scale * misfit(way.measurement, data))
+            return steepest(way.model, x, t, likely, way.cond)
         (source, index), h = draw, self.delta * process.gamma(t)
         weight, probe = self.trace_scale * WEIGHTINGS[self.weighting](process, t), source.draw(x, index)
 
@@ -111,10 +115,10 @@ class STSL(LevelSampler):
 
         def energy(point: Tensor, data: Tensor) -> Tensor:
             end = (probe * score(point, data)).flatten(1).sum(1)
-            return self.scale * misfit(way.measurement, data) - (weight / h) * end
+            return likely(point, data) - (weight / h) * end
 
         # The two ends of the difference one after the other: a single graph is in memory at a time, as in DPS.
-        data, gradient = steepest(way, x, t, energy)
+        data, gradient = steepest(way.model, x, t, energy, way.cond)
         with torch.enable_grad():
             point = x.detach().requires_grad_()
             here = score(x, data)

@@ -191,18 +191,21 @@ def pulled(
     return still, back
 
 
-def steepest(way: Way, x: Tensor, t: float, energy: Energy) -> tuple[Tensor, Tensor]:
+def steepest(
+    model: AbstractDenoiser, x: Tensor, t: float, energy: Energy, cond: Tree = None
+) -> tuple[Tensor, Tensor]:
     """(x̂_0, ∇_x Σ energy), (R, *shape) both and without a graph; one gradient through all calls that energy makes.
 
     Args:
-        way: the model and its condition.
+        model: asked with `cond`.
         x: (R, *shape).
         t: the time of x.
         energy: given (x, x̂_0) with a graph, (R,).
+        cond: of the model.
     """
     with torch.enable_grad():
         point = x.detach().requires_grad_()
-        data = way.model.data(point, t, cond=way.cond)
+        data = model.data(point, t, cond=cond)
         check(data.detach(), t)
         (gradient,) = torch.autograd.grad(energy(point, data).sum(), point)
     return data.detach(), gradient

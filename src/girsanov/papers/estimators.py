@@ -21,14 +21,15 @@ from girsanov.typing import Tree
 
 
 class Patched(nn.Module):
-    """A network that sees each square of 2×2 pixels as one pixel with four times the channels."""
+    """A network that sees each square of side² pixels as one pixel with side² times the channels."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, side: int = 2) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.side = network, side
 
     def forward(self, x: Tensor, t: Tensor, cond: Tree = None) -> Tensor:
-        return pixel_shuffle(self.network(pixel_unshuffle(x, 2), t, cond), 2)
+        small = pixel_unshuffle(x, self.side)
+        return pixel_shuffle(self.network(small, t, cond), self.side)
 
 
 class Estimator(nn.Module):

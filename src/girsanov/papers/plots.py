@@ -87,3 +87,26 @@ def curves(
     named_ticks(ax, x)
     ax.yaxis.minorticks_off()
     ax.legend(fontsize=7.5, frameon=False)
+
+
+def ink(x: Tensor) -> Tensor:
+    """Grey values in [-1, 1] as colours (..., 3); 1 is black."""
+    return ((1 - x.detach().clamp(-1, 1)) / 2)[..., None].repeat(*[1] * x.ndim, 3)
+
+
+def heat(x: Tensor, name: str = "magma_r") -> Tensor:
+    """Values in [0, 1] as colours (..., 3) of a matplotlib colour map."""
+    from matplotlib import colormaps
+
+    return torch.from_numpy(colormaps[name](x.detach().clamp(0, 1).numpy())[..., :3]).to(torch.float32)
+
+
+def tiled(ax: Axes, rows: Sequence[Sequence[Tensor]], names: Sequence[str]) -> None:
+    """Draw rows of coloured pictures (H, W, 3) of one size, with the names of the columns above them."""
+    framed = [torch.cat([pad(x, (0, 0, 1, 1, 1, 1), value=0.75) for x in row], 1) for row in rows]
+    ax.imshow(torch.cat(framed).numpy(), interpolation="nearest")
+    width = framed[0].shape[1] / len(names)
+    ax.xaxis.tick_top()
+    ax.set_xticks([width * (i + 0.5) - 0.5 for i in range(len(names))], names)
+    ax.set_yticks([])
+    ax.tick_params(length=0, labelsize=7.5)
