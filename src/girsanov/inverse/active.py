@@ -129,44 +129,31 @@ class ActiveSubsampling:
         times = levels(process, self.guidance.steps, self.guidance.grid)
         like = next(model.parameters(), torch.empty(0))
         x = process.reference(like.new_empty(batch * n, *operator.shape), generator=source)
-        x, entries = begin(process, x, times[0]), candidates.to(like.device) > 0
-        y = x.new_zeros(batch, entries.shape[1])
-        known = torch.zeros_like(y, dtype=torch.bool)
-        taken = torch.zeros(batch, len(entries), dtype=torch.bool, device=like.device)
-
-        def take(chosen: Tensor) -> None:
-            new = acquire(chosen).reshape(batch, -1).to(y)
-            require(new.shape == y.shape, f"acquire gave {tuple(new.shape)}; give {tuple(y.shape)}")
-            held = entries[chosen]
-            require_finite(new[held], "what was measured")
-            y.copy_(torch.where(held, new, y))
-            known.logical_or_(held)
-            taken.scatter_(1, chosen[:, None], True)
+        x, taken = begin(process, x, times[0]), _Taken(candidates.to(like.device) > 0, acquire, batch, x)
 
         def residual(data: Tensor) -> Tensor:
             outcome = operator.forward(data).reshape(batch, n, -1)
-            return ((outcome - y[:, None]) * known[:, None]).flatten(0, 1)
+            return ((outcome - taken.y[:, None]) * taken.known[:, None]).flatten(0, 1)
 
         for chosen in start.T:
-            take(chosen.to(like.device))
+            taken.take(chosen.to(like.device))
         order, variance, due = [], [], self._due()
         for i, span in spans(times):
             x, data = self.guidance.move(model, x, span, residual, (source.child(1), i))
             if i in due:
                 guesses = operator.forward(data).reshape(batch, n, -1)
                 variance.append(guesses.var(1).mean(1))
-                score = acquisition_score(guesses, entries, self.criterion, self.sigma)
-                order.append(score.masked_fill(taken, -torch.inf).argmax(1))
-                take(order[-1])
+                score = acquisition_score(guesses, taken.entries, self.criterion, self.sigma)
+                order.append(score.masked_fill(taken.candidates, -torch.inf).argmax(1))
+                taken.take(order[-1])
         if self.consistent:
             assert isinstance(operator, Spectral)
             x = x - operator.adjoint(residual(x).reshape(-1, *operator.out_shape))
         variance.append(operator.forward(x).reshape(batch, n, -1).var(1).mean(1))
-        chosen = torch.stack(order, 1) if order else start.new_zeros(batch, 0)
         return Acquired(
             x.reshape(batch, n, *operator.shape),
-            chosen,
-            known.reshape(-1, *operator.out_shape),
+            torch.stack(order, 1) if order else start.new_zeros(batch, 0),
+            taken.known.reshape(-1, *operator.out_shape),
             torch.stack(variance, 1),
         )
 
@@ -207,6 +194,26 @@ class ActiveSubsampling:
         """The steps at which a measurement is taken."""
         first, last = self._window()
         return {first + k * (last - first) // self.budget for k in range(self.budget)}
+
+
+class _Taken:
+    """What was measured of B signals: y (B, m) where `known`, and which of the `candidates` (B, L) were taken."""
+
+    def __init__(self, entries: Tensor, acquire: Acquire, batch: int, like: Tensor) -> None:
+        self.entries, self.acquire = entries, acquire
+        self.y = like.new_zeros(batch, entries.shape[1])
+        self.known = torch.zeros_like(self.y, dtype=torch.bool)
+        self.candidates = torch.zeros(batch, len(entries), dtype=torch.bool, device=like.device)
+
+    def take(self, chosen: Tensor) -> None:
+        """Measure the candidates `chosen` (B,), one of each signal."""
+        new = self.acquire(chosen).reshape(len(self.y), -1).to(self.y)
+        require(new.shape == self.y.shape, f"acquire gave {tuple(new.shape)}; give {tuple(self.y.shape)}")
+        held = self.entries[chosen]
+        require_finite(new[held], "what was measured")
+        self.y.copy_(torch.where(held, new, self.y))
+        self.known.logical_or_(held)
+        self.candidates.scatter_(1, chosen[:, None], True)
 
 
 def pixels(shape: Shape) -> Tensor:
