@@ -2,7 +2,7 @@
 
 A benchmark is a script beside this one that prints a list of results with --json (see common.py), each in an
 interpreter of its own. The page says what holds on any machine, the ratios; costs are printed here only. What a
-script found is kept under runs/bench/ as soon as it is found, and the page is written from what is kept, so that a
+script found is kept under runs/bench/ as soon as it is found, and only its section of the page is written anew, so that a
 script that fails, or an interrupt, takes nothing from the others; the exit code is then 1.
 
     python benchmarks/run.py [NAME ...]      all of them, or some: python benchmarks/run.py search inverse
@@ -73,17 +73,6 @@ def measured(script: Path) -> Found | None:
     return found
 
 
-def kept() -> dict[Path, Found]:
-    """What is kept of the benchmarks there are."""
-    found = {}
-    for script in scripts():
-        file = KEPT / f"{script.stem}.json"
-        if file.exists():
-            content = json.loads(file.read_text(encoding="utf-8"))
-            found[script] = Found([Result.from_json(row) for row in content["results"]], content["ran"])
-    return found
-
-
 def section(script: Path, found: Found) -> str:
     """A benchmark's part of the page: what it measures, and its rows."""
     first = " ".join(told(script).partition("\n\n")[0].split())
@@ -110,18 +99,20 @@ def today() -> str:
 
 
 def page(text: str, found: Mapping[Path, Found]) -> str:
-    """The page with everything between its markers written anew."""
+    """The page with the sections of what was found written anew, and those of other benchmarks as they were."""
     before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    old, end, after = rest.partition(END)
     if not (begin and end):
         raise SystemExit(f"{PAGE} has lost its markers {BEGIN} and {END}; put them back around the tables")
-    rows = [r for one in found.values() for r in one.results]
+    parts = {part.split()[0]: f"## {part.strip()}" for part in old.split("\n## ")[1:]}
+    parts |= {script.stem: section(script, one) for script, one in found.items()}
+    told = "\n\n".join(parts[name] for name in sorted(parts))
+    met, missed = told.count("| met |"), told.count("| **missed** |")
     head = (
         "Ratio is our cost divided by the peer's, measured in one run; lower is better. "
-        f"{sum(r.met for r in rows)} of {len(rows)} bars met."
+        f"{met} of {met + missed} bars met."
     )
-    parts = [head, *(section(script, one) for script, one in found.items())]
-    return f"{before}{BEGIN}\n\n" + "\n\n".join(parts) + f"\n\n{END}{after}"
+    return f"{before}{BEGIN}\n\n{head}\n\n{told}\n\n{END}{after}"
 
 
 def chosen(names: Sequence[str]) -> list[Path]:
@@ -144,7 +135,7 @@ def main(names: Sequence[str] = ()) -> int:
             continue
         print(table(found.results), end="\n\n", flush=True)
         text = PAGE.read_text(encoding="utf-8") if PAGE.exists() else FRESH
-        write_text(PAGE, page(text, kept()))
+        write_text(PAGE, page(text, {script: found}))
     return int(failed)
 
 

@@ -56,10 +56,16 @@ def test_the_page_is_renewed_between_its_markers(frame, tmp_path):
     script = tmp_path / "speed.py"
     script.write_text('"""How fast.\n\nMore text."""\n')
     found = {script: run.Found(rows(common), "today")}
-    text = f"# Title\n\nKept.\n\n{run.BEGIN}\nold\n{run.END}\n\nKept too.\n"
+    other = "## other\n\nNot run. *long ago.*\n\n| a | 1 | ≤ 2 | met | peer 1 |"
+    text = f"# Title\n\nKept.\n\n{run.BEGIN}\nold\n\n{other}\n\n## speed\n\nold\n\n{run.END}\n\nKept too.\n"
     new = run.page(text, found)
-    assert "old" not in new and new.startswith("# Title\n\nKept.") and new.endswith("Kept too.\n")
-    assert "1 of 2 bars met." in new and "## speed\n\nHow fast. *today.*\n" in new
+    assert (
+        "old" not in new
+        and other in new
+        and new.startswith("# Title\n\nKept.")
+        and new.endswith("Kept too.\n")
+    )
+    assert "2 of 3 bars met." in new and "## speed\n\nHow fast. *today.*\n" in new
     assert "| 20 calls | 0.75 | ≤ 0.5 | **missed** | peer 1.2 |" in new
     assert run.page(new, found) == new
     with pytest.raises(SystemExit, match="markers"):
