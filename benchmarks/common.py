@@ -10,6 +10,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 
@@ -63,6 +64,15 @@ def table(results: Sequence[Result]) -> str:
             f"{name:{width}} {costs}  {'met' if r.met else 'MISSED'}  {r.peer_name} {r.peer_version}"
         )
     return "\n".join(lines)
+
+
+def between(text: str, begin: str, end: str, page: Path) -> tuple[str, str, str]:
+    """What is before, between and after two markers of a page's text; the markers are in none of them."""
+    before, found, rest = text.partition(begin)
+    middle, also, after = rest.partition(end)
+    if not (found and also):
+        raise SystemExit(f"{page} has lost its markers {begin} and {end}; put them back around the tables")
+    return before, middle, after
 
 
 def main(measure: Callable[[], Sequence[Result]]) -> None:

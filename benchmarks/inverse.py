@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from common import Result, main
+from common import Result, between, main
 from torch import Tensor
 
 from girsanov import data
@@ -144,7 +144,7 @@ def judge(problem: Problem, draw: Draw, *, judged: bool) -> Score:
 
 def score(problem: Problem, m: Measurement, truths: Tensor, x: Tensor, judged: bool) -> Score:
     """Of draws x (B, n, *shape)."""
-    exact, other = references(problem, judged)
+    exact, other = references(problem.name, judged)
     pairs = list(zip(x, exact, other, strict=True))
     far = [float(sliced_wasserstein(a, b, generator=Noise(5))) for a, b, _ in pairs]
     floor = [float(sliced_wasserstein(c, b, generator=Noise(5))) for _, b, c in pairs]
@@ -161,15 +161,11 @@ def score(problem: Problem, m: Measurement, truths: Tensor, x: Tensor, judged: b
 
 
 @functools.cache
-def _references(name: str, judged: bool) -> tuple[Tensor, Tensor]:
+def references(name: str, judged: bool) -> tuple[Tensor, Tensor]:
+    """Two independent sets of exact draws, for the problem of that name."""
     (problem,) = [p for p in (*mixtures(), *digits()) if p.name == name]
     m, _ = problem.measurements(judged)
     return problem.exact(m, 1), problem.exact(m, 2)
-
-
-def references(problem: Problem, judged: bool) -> tuple[Tensor, Tensor]:
-    """Two independent sets of exact draws."""
-    return _references(problem.name, judged)
 
 
 def ours(problem: Problem) -> dict[str, list[Draw]]:
@@ -220,7 +216,7 @@ def growth(problem: Problem, particles: Sequence[int]) -> tuple[list[float], flo
     """The error of SMC's draws for each number of particles, not less the floor, and the floor; on 4 measurements."""
     m, _ = problem.measurements(True)
     m = m[:4]
-    exact, other = (a[:4] for a in references(problem, True))
+    exact, other = (a[:4] for a in references(problem.name, True))
     errors = []
     for n in particles:
         model, sampler = problem.law.denoiser(PROCESS), SMC(CALLS)
@@ -256,12 +252,8 @@ def table(found: Mapping[str, Mapping[str, Score]]) -> str:
 
 def renew(name: str, text: str) -> None:
     """Put a text between its markers in the page."""
-    page = PAGE.read_text(encoding="utf-8")
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
-    before, found, rest = page.partition(begin)
-    _, also, after = rest.partition(end)
-    if not (found and also):
-        raise SystemExit(f"{PAGE} has lost its markers {begin} and {end}")
+    before, _, after = between(PAGE.read_text(encoding="utf-8"), begin, end, PAGE)
     write_text(PAGE, f"{before}{begin}\n\n{text}\n\n{end}{after}")
 
 

@@ -1,9 +1,9 @@
 """Run every benchmark, print the tables, and renew docs/benchmarks.md.
 
 A benchmark is a script beside this one that prints a list of results with --json (see common.py), each in an
-interpreter of its own. The page says what holds on any machine, the ratios; costs are printed here only. What a
-script found is kept under runs/bench/ as soon as it is found, and only its section of the page is written anew, so that a
-script that fails, or an interrupt, takes nothing from the others; the exit code is then 1.
+interpreter of its own. The page says what holds on any machine, the ratios; costs are printed here only. Only
+the section of a script is written anew, as soon as it has run, so that one that fails, or an interrupt, takes nothing
+from the others; the exit code is then 1.
 
     python benchmarks/run.py [NAME ...]      all of them, or some: python benchmarks/run.py search inverse
 """
@@ -21,13 +21,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from common import Result, table
+from common import Result, between, table
 
 from girsanov.files import write_text
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "benchmarks.md"
-KEPT = HERE.parent / "runs" / "bench"
 BEGIN, END = "<!-- written by make bench: begin -->", "<!-- end -->"
 FRESH = f"""# Benchmarks
 
@@ -61,16 +60,12 @@ def told(script: Path) -> str:
 
 
 def measured(script: Path) -> Found | None:
-    """What a benchmark finds, kept, or None if it failed; its errors go to ours. One with a page of its own writes it."""
+    """What a benchmark finds, or None if it failed; its errors go to ours. One with a page of its own writes it."""
     line = [sys.executable, str(script), "--json", *(["--docs"] if "[--docs]" in told(script) else [])]
     done = subprocess.run(line, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     if done.returncode:
         return None
-    found = Found([Result.from_json(row) for row in json.loads(done.stdout)], f"{versions()}, {today()}")
-    KEPT.mkdir(parents=True, exist_ok=True)
-    kept = {"ran": found.ran, "results": [r.to_json() for r in found.results]}
-    write_text(KEPT / f"{script.stem}.json", json.dumps(kept, indent=1))
-    return found
+    return Found([Result.from_json(row) for row in json.loads(done.stdout)], f"{versions()}, {today()}")
 
 
 def section(script: Path, found: Found) -> str:
@@ -100,10 +95,7 @@ def today() -> str:
 
 def page(text: str, found: Mapping[Path, Found]) -> str:
     """The page with the sections of what was found written anew, and those of other benchmarks as they were."""
-    before, begin, rest = text.partition(BEGIN)
-    old, end, after = rest.partition(END)
-    if not (begin and end):
-        raise SystemExit(f"{PAGE} has lost its markers {BEGIN} and {END}; put them back around the tables")
+    before, old, after = between(text, BEGIN, END, PAGE)
     parts = {part.split()[0]: f"## {part.strip()}" for part in old.split("\n## ")[1:]}
     parts |= {script.stem: section(script, one) for script, one in found.items()}
     told = "\n\n".join(parts[name] for name in sorted(parts))

@@ -76,7 +76,7 @@ def test_the_page_is_renewed_between_its_markers(frame, tmp_path):
 def folder(frame, tmp_path, monkeypatch):
     """A folder of benchmarks of its own, and `run` there."""
     common, run = frame
-    for name, value in {"HERE": tmp_path, "PAGE": tmp_path / "page.md", "KEPT": tmp_path / "kept"}.items():
+    for name, value in {"HERE": tmp_path, "PAGE": tmp_path / "page.md"}.items():
         monkeypatch.setattr(run, name, value)
     found = json.dumps([rows(common)[0].to_json()])
     (tmp_path / "fine.py").write_text(f'"""Fine."""\nprint({found!r})')

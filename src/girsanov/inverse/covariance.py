@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from girsanov.errors import require, require_finite
-from girsanov.inverse.linear import dense
+from girsanov.inverse.linear import matrix_of
 from girsanov.inverse.operators import Linear
 from girsanov.typing import Shape
 
@@ -60,9 +60,10 @@ class DataCovariance:
             operator.shape == self.shape,
             f"the covariance is of signals {self.shape}, and the operator measures {operator.shape}",
         )
-        along = dense(operator).matrix.to(self.vectors) @ self.vectors
+        along = matrix_of(operator).to(self.vectors) @ self.vectors
 
         def gain(kappa2: float, width: float) -> Gain:
+            """At a level: one factorization, whatever the number of draws."""
             spread = width * kappa2 * self.values / (self.values + kappa2)
             total = (along * spread) @ along.T
             floor = std**2 + 1e-9 * float(total.diagonal().mean())  # without noise two measurements may agree

@@ -319,6 +319,15 @@ def dense(operator: MeasurementOperator) -> DenseOperator:
     Raises:
         InputError: the operator is not linear, or has more than 4,096 coordinates.
     """
+    return DenseOperator(matrix_of(operator), operator.shape, operator.out_shape)
+
+
+def matrix_of(operator: MeasurementOperator) -> Tensor:
+    """The matrix (m, d) of a small linear operator, in float64.
+
+    Raises:
+        InputError: the operator is not linear, or has more than 4,096 coordinates.
+    """
     d = math.prod(operator.shape)
     require(d <= 4096, f"the operator acts on {d} coordinates; dense writes out 4,096 at most")
     basis = torch.eye(d, dtype=torch.float64).reshape(-1, *operator.shape)
@@ -328,7 +337,7 @@ def dense(operator: MeasurementOperator) -> DenseOperator:
         operator.forward(probe.reshape(1, *operator.shape)).flatten(), probe @ columns, atol=1e-6
     )
     require(straight, "the operator is not linear: it does not add up. Only linear ones have a matrix.")
-    return DenseOperator(columns.T, operator.shape, operator.out_shape)
+    return columns.T
 
 
 def hartley(x: Tensor) -> Tensor:

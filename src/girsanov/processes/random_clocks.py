@@ -83,6 +83,11 @@ def tempered_stable_clock(x0: Tensor, h: Tensor, source: Source, spread: float, 
     return found
 
 
+def subordinated(clock: Tensor, normal: Tensor, drift: float, volatility: float) -> Tensor:
+    """Increments θ C + σ √C z of Brownian motion over increments C of its clock."""
+    return drift * clock + volatility * clock.sqrt() * normal
+
+
 def check_tempering(alpha: float) -> None:
     """Refuse an index that no tempered stable clock has."""
     require(
@@ -183,7 +188,7 @@ class VarianceGamma(LevyProcess):
     def increments(self, x0: Tensor, h: Tensor, source: Source) -> Tensor:
         """Over steps of lengths h (T - 1, 1, …) from x0 (B, *shape): (B, T - 1, *shape)."""
         clock = gamma_clock(x0, h, source, self.spread)
-        return self.drift * clock + self.volatility * clock.sqrt() * draws(source, x0, len(h), 1)
+        return subordinated(clock, draws(source, x0, len(h), 1), self.drift, self.volatility)
 
 
 @dataclass(frozen=True)
@@ -208,7 +213,7 @@ class NormalInverseGaussian(LevyProcess):
     def increments(self, x0: Tensor, h: Tensor, source: Source) -> Tensor:
         """Over steps of lengths h (T - 1, 1, …) from x0 (B, *shape): (B, T - 1, *shape)."""
         clock = inverse_gaussian_clock(x0, h, source, self.spread)
-        return self.drift * clock + self.volatility * clock.sqrt() * draws(source, x0, len(h), 2)
+        return subordinated(clock, draws(source, x0, len(h), 2), self.drift, self.volatility)
 
 
 @dataclass(frozen=True)
@@ -236,4 +241,4 @@ class NormalTemperedStable(LevyProcess):
     def increments(self, x0: Tensor, h: Tensor, source: Source) -> Tensor:
         """Over steps of lengths h (T - 1, 1, …) from x0 (B, *shape): (B, T - 1, *shape)."""
         clock = tempered_stable_clock(x0, h, source, self.spread, self.alpha)
-        return self.drift * clock + self.volatility * clock.sqrt() * draws(source, x0, len(h), 0)
+        return subordinated(clock, draws(source, x0, len(h), 0), self.drift, self.volatility)
